@@ -1,0 +1,10 @@
+# The packages winze stands on, each from the system (Debian names in the messages) or from vcpkg.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(BoringSSL REQUIRED)
+find_package(Asio REQUIRED)
+if(WINZE_EXAMPLES)
+  find_package(CLI11 REQUIRED)
+endif()

@@ -1,0 +1,63 @@
+// What one layer does to a byte stream, with no I/O: TLS, WebSocket, VLESS, a user's own cipher. CodecStream
+// (winze/io/codec_stream.h) drives any StreamCodec over any Stream; tests drive it with bytes.
+//
+// Life: handshake() until it says kDone, then seal() and open() in any order, independently of each other.
+// After an error of one call no further call is made. A codec is used from one executor and keeps no time.
+#pragma once
+
+#include <system_error>
+
+#include "winze/base/buffer.h"
+
+namespace winze {
+
+class StreamCodec {
+ public:
+  virtual ~StreamCodec() = default;
+
+  // Room that seal() would like around the bytes it is given.
+  virtual Overhead overhead() const = 0;
+
+  enum class Handshake { kMore, kDone };
+  // One step of the opening. `in`: bytes received and not yet eaten (empty at the first call); the codec trims what it
+  // eats off the front, and must eat or itself keep everything when it answers kMore. `out`: what must be sent now is
+  // appended. With kDone, what is left in `in` goes to open(). On failure sets `error`; `out` is still sent first (an
+  // alert, a 404), then the stream closes. The default is for layers without an opening.
+  virtual Handshake handshake(Buffer& in, Buffer& out, std::error_code& error) {
+    (void)in, (void)out, (void)error;
+    return Handshake::kDone;
+  }
+
+  // Turns application bytes into wire bytes, in place where that is possible. An empty `data` asks for what the layer
+  // holds back to go out alone (a VLESS header waiting for the first payload); it may stay empty.
+  [[nodiscard]] virtual std::error_code seal(Buffer& data) = 0;
+
+  // Turns wire bytes into application bytes. On return `data` holds what could be opened, maybe nothing: incomplete
+  // units are kept inside. `reply`: bytes for the peer are appended (pong, close, key update). Errc::kEof is the
+  // orderly end by this layer's own mark (TLS close_notify, WebSocket close); `data` may still hold the last bytes.
+  [[nodiscard]] virtual std::error_code open(Buffer& data, Buffer& reply) = 0;
+
+  // The stream below has ended. Says whether that is an orderly end here (Errc::kEof) or not (Errc::kTruncated).
+  virtual std::error_code open_end();
+
+  // The application has no more to write: appends the layer's end mark, if it has one. Returns what the driver does
+  // with the stream below then.
+  enum class End {
+    kShutdownBelow,  // half-close it too
+    kKeepBelow,      // this protocol has no half-close: leave it open, the other direction goes on
+  };
+  virtual End seal_end(Buffer& out) {
+    (void)out;
+    return End::kShutdownBelow;
+  }
+
+  // True when seal() or open() is from now on the identity and nothing is held: the driver then leaves the layer out of
+  // the path, and a relay may join the sockets directly.
+  virtual bool seals_verbatim() const { return false; }
+  virtual bool opens_verbatim() const { return false; }
+
+  // True while an opening waits for the first payload (seal() of an empty buffer would produce bytes).
+  virtual bool holds_opening() const { return false; }
+};
+
+}  // namespace winze

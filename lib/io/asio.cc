@@ -1,0 +1,2 @@
+// Asio, compiled once (ASIO_SEPARATE_COMPILATION).
+#include <asio/impl/src.hpp>
