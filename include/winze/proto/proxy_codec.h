@@ -1,0 +1,47 @@
+// What the servers of all proxy protocols (SOCKS, HTTP CONNECT, VLESS, ...) have in common: a client's request, which
+// the host grants or refuses once it knows whether the destination can be reached.
+#pragma once
+
+#include <string>
+
+#include "winze/base/address.h"
+#include "winze/base/stream_codec.h"
+
+namespace winze {
+
+struct ProxyRequest {
+  Destination destination;
+  // Who asked, as the host named the account (an e-mail, a SOCKS user name); empty where the protocol knows no users.
+  std::string user;
+};
+
+// Why a request is not served. Protocols map it to their own code.
+enum class Refusal {
+  kGeneral,
+  kNotAllowed,
+  kNetworkUnreachable,
+  kHostUnreachable,
+  kConnectionRefused,
+  kTimedOut,
+  kUnsupportedCommand,
+  kUnsupportedAddress,
+};
+
+// The server's side of one proxied stream. When handshake() says kDone, request() is what the client wants, and
+// open() yields its payload at once (clients may send it along). Before the first seal() the host calls grant() or
+// refuse(): what the protocol answers is then put in front of the next sealed bytes.
+class ProxyServerCodec : public StreamCodec {
+ public:
+  virtual const ProxyRequest& request() const = 0;
+
+  // The destination is connected; `bound` is our side's address of that connection, where the protocol reports it.
+  virtual void grant(const Endpoint& bound) = 0;
+  // seal() of an empty buffer yields the refusal, maybe nothing; then the host closes the stream.
+  virtual void refuse(Refusal reason) = 0;
+
+  // Whether the client waits for the answer before it sends payload (SOCKS, CONNECT): the host then seals an empty
+  // buffer right after grant(). Otherwise (VLESS) the answer travels with the first payload.
+  virtual bool answers_at_once() const = 0;
+};
+
+}  // namespace winze
