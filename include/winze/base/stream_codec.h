@@ -21,8 +21,9 @@ class StreamCodec {
   enum class Handshake { kMore, kDone };
   // One step of the opening. `in`: bytes received and not yet eaten (empty at the first call); the codec trims what it
   // eats off the front, and must eat or itself keep everything when it answers kMore. `out`: what must be sent now is
-  // appended. With kDone, what is left in `in` goes to open(). On failure sets `error`; `out` is still sent first (an
-  // alert, a 404), then the stream closes. The default is for layers without an opening.
+  // appended. With kDone, what is left in `in`, maybe nothing, goes to open() before any other bytes: so open() can
+  // also yield what the codec itself kept of the opening (early data). On failure sets `error`; `out` is still sent
+  // first (an alert, a 404), then the stream closes. The default is for layers without an opening.
   virtual Handshake handshake(Buffer& in, Buffer& out, std::error_code& error) {
     (void)in, (void)out, (void)error;
     return Handshake::kDone;

@@ -1,0 +1,50 @@
+// Packets in both directions, in batches: a UDP socket, a TUN device, a pair of ESP SAs, a SOCKS5 UDP association, a
+// pair of callbacks.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+
+#include "winze/base/address.h"
+#include "winze/base/buffer.h"
+#include "winze/io/environment.h"
+
+namespace winze {
+
+struct Datagram {
+  Buffer payload;
+  Destination peer;      // whom it goes to or came from; empty for conduits with one peer (TUN, a connected socket)
+  std::uint8_t ecn = 0;  // the two ECN bits of the outer header (RFC 3168)
+};
+
+class PacketConduit {
+ public:
+  // The datagrams belong to the handler, which may move the payloads out.
+  using ReceiveHandler = absl::AnyInvocable<void(std::error_code, std::span<Datagram>)>;
+
+  virtual ~PacketConduit() = default;
+
+  // Sends what can be sent now and counts the rest as dropped; never blocks. May move the payloads out. Returns how
+  // many were taken.
+  virtual std::size_t send(std::span<Datagram> datagrams) = 0;
+  // Delivers at least one datagram, or an error. One receive is pending at most (Errc::kBusy). The handler is called
+  // exactly once, never inside this call.
+  virtual void receive(ReceiveHandler handler) = 0;
+  // Cancels: a pending receive gets Errc::kAborted. So does destruction.
+  virtual void close() = 0;
+
+  // The largest payload that goes through, in bytes.
+  virtual std::size_t mtu() const = 0;
+  virtual Overhead overhead() const = 0;
+  // Datagrams that send() could not take, so far.
+  virtual std::uint64_t dropped() const = 0;
+  virtual const Executor& executor() const = 0;
+};
+
+using ConduitPtr = std::unique_ptr<PacketConduit>;
+
+}  // namespace winze

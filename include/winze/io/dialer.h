@@ -1,0 +1,34 @@
+// Who opens streams. Dialers nest: a layer is a Dialer made from a Dialer, a whole proxy chain is one Dialer.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <memory>
+#include <system_error>
+
+#include "winze/base/address.h"
+#include "winze/io/conduit.h"
+#include "winze/io/pending.h"
+#include "winze/io/stream.h"
+
+namespace winze {
+
+class Dialer {
+ public:
+  using Handler = absl::AnyInvocable<void(std::error_code, StreamPtr)>;
+  using ConduitHandler = absl::AnyInvocable<void(std::error_code, ConduitPtr)>;
+
+  virtual ~Dialer() = default;
+
+  // Opens a stream to `destination`. The handler is called exactly once, never inside this call. The dialer must
+  // outlive the operation.
+  virtual Pending dial(const Destination& destination, Handler handler) = 0;
+  // Opens a conduit for datagrams to `destination`, and, where the protocol can, to others. The default answers
+  // Errc::kUnsupported.
+  virtual Pending open_conduit(const Destination& destination, ConduitHandler handler);
+  virtual const Executor& executor() const = 0;
+};
+
+using DialerPtr = std::shared_ptr<Dialer>;
+
+}  // namespace winze

@@ -1,0 +1,46 @@
+// Carries bytes both ways between two streams until both directions have ended.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <atomic>
+#include <cstdint>
+#include <system_error>
+
+#include "winze/base/time.h"
+#include "winze/io/conduit.h"
+#include "winze/io/pending.h"
+#include "winze/io/stream.h"
+
+namespace winze {
+
+// Bytes carried. Written by the relay's executor at least every 1 MiB, read by anyone.
+struct Traffic {
+  std::atomic<std::uint64_t> up{0};
+  std::atomic<std::uint64_t> down{0};
+};
+
+// The timers are V2Ray's policy of the same names. Zero: none.
+struct RelayOptions {
+  Duration idle{std::chrono::seconds(300)};         // connIdle: no byte in either direction
+  Duration uplink_only{std::chrono::seconds(2)};    // no byte for so long after the downlink has ended
+  Duration downlink_only{std::chrono::seconds(5)};  // no byte for so long after the uplink has ended
+  // How long the server's side waits for the client's first payload, so that an opening can share its packet.
+  Duration first_payload{std::chrono::milliseconds(30)};
+  Traffic* traffic = nullptr;  // also counts there, if not null; must outlive the relay
+};
+
+struct RelayResult {
+  std::error_code error;  // none: both directions ended in order, or a timer of the policy ended the rest
+  bool timed_out = false;
+  std::uint64_t up = 0;    // bytes from `client` to `server`
+  std::uint64_t down = 0;  // bytes from `server` to `client`
+};
+
+// Relays until both directions have ended, one fails, or a timer ends it; closes both streams and calls the handler.
+// Each direction holds at most one buffer (256 KiB), or, where the bytes pass unchanged between two sockets and there
+// are many of them, one pipe of 1 MiB that the kernel fills and drains (splice).
+Pending relay(Environment& environment, StreamPtr client, StreamPtr server, const RelayOptions& options,
+              absl::AnyInvocable<void(RelayResult)> handler);
+
+}  // namespace winze

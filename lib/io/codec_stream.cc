@@ -1,0 +1,356 @@
+#include "winze/io/codec_stream.h"
+
+#include <asio/post.hpp>
+#include <cstring>
+#include <utility>
+
+#include "winze/base/error.h"
+
+namespace winze {
+namespace {
+
+// Bytes of replies (pongs, key updates) that may wait for a slow peer before the stream fails: more than any honest
+// peer causes.
+constexpr std::size_t kReplyLimit = 64 << 10;
+
+// Shared by the stream and its pending operations.
+struct State : std::enable_shared_from_this<State> {
+  State(Environment& env, StreamPtr stream_below, std::unique_ptr<StreamCodec> stream_codec)
+      : environment(env), below(std::move(stream_below)), codec(std::move(stream_codec)) {}
+
+  // --- reading ---
+
+  void start_read() {
+    if (!primed || read_error) {
+      return asio::post(environment.executor, [self = shared_from_this()] {
+        if (self->closed) return self->finish_read(Errc::kAborted, {});
+        if (self->read_error) return self->finish_read(self->read_error, {});
+        self->primed = true;
+        self->opened(std::move(self->unopened));
+      });
+    }
+    below->read([self = shared_from_this()](std::error_code error, Buffer data) {
+      if (self->closed) return self->finish_read(Errc::kAborted, {});
+      if (!error) return self->opened(std::move(data));
+      if (error == Errc::kEof) error = self->codec->open_end();
+      self->read_error = error;
+      self->finish_read(error, {});
+    });
+  }
+
+  void opened(Buffer data) {
+    const std::error_code error = codec->open(data, reply);
+    if (!reply.empty()) send_reply();
+    if (error) read_error = error;
+    if (!data.empty()) return finish_read({}, std::move(data));
+    if (read_error) return finish_read(read_error, {});
+    start_read();
+  }
+
+  void finish_read(std::error_code error, Buffer data) {
+    auto handler = std::exchange(read_handler, nullptr);
+    handler(error, std::move(data));
+  }
+
+  // --- writing ---
+
+  // Replies go between two writes of the application, never into one.
+  void send_reply() {
+    if (writing || ended) {
+      if (reply.size() > kReplyLimit && !read_error) read_error = Errc::kTruncated;
+      return;
+    }
+    writing = true;
+    below->write(std::exchange(reply, {}), [self = shared_from_this()](std::error_code error) {
+      self->writing = false;
+      if (error && !self->write_error) self->write_error = error;
+      self->after_write();
+    });
+  }
+
+  void start_write(Buffer data) {
+    writing = true;
+    if (!reply.empty()) {
+      // They were sealed before `data`, so they go first.
+      data.ensure_room({reply.size(), 0});
+      std::memcpy(data.prepend(reply.size()), reply.data(), reply.size());
+      reply.release();
+    }
+    below->write(std::move(data), [self = shared_from_this()](std::error_code error) {
+      self->writing = false;
+      if (self->closed) error = Errc::kAborted;
+      if (error) self->write_error = error;
+      auto handler = std::exchange(self->write_handler, nullptr);
+      self->after_write();
+      handler(error);
+    });
+  }
+
+  // What waited for the write that has just ended.
+  void after_write() {
+    if (closed) return;
+    if (deferred) std::exchange(deferred, nullptr)();
+    if (!writing && !reply.empty()) send_reply();
+  }
+
+  void end_write(StreamCodec::End end) {
+    if (end == StreamCodec::End::kKeepBelow) {
+      return asio::post(environment.executor, [self = shared_from_this()] { self->finish_write({}); });
+    }
+    below->shutdown_write([self = shared_from_this()](std::error_code error) { self->finish_write(error); });
+  }
+
+  void finish_write(std::error_code error) {
+    writing = false;
+    auto handler = std::exchange(write_handler, nullptr);
+    handler(closed ? std::error_code(Errc::kAborted) : error);
+  }
+
+  void post_write(Stream::WriteHandler handler, std::error_code error) {
+    asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error); });
+  }
+
+  void close() {
+    if (std::exchange(closed, true)) return;
+    below->close();
+    // A write that waited for a reply to go out has no operation below that would report the end.
+    if (deferred) {
+      deferred = nullptr;
+      post_write(std::exchange(write_handler, nullptr), Errc::kAborted);
+    }
+  }
+
+  Environment& environment;
+  StreamPtr below;
+  std::unique_ptr<StreamCodec> codec;
+  Buffer unopened;      // received during the opening, beyond it
+  bool primed = false;  // `unopened` went to open(), which may also yield what the codec kept of the opening
+  Buffer reply;         // what the codec wants to tell the peer
+  std::error_code read_error;
+  std::error_code write_error;
+  bool closed = false;
+  bool ended = false;    // shutdown_write() was called
+  bool writing = false;  // an operation of ours is pending on `below`
+  Stream::ReadHandler read_handler;
+  Stream::WriteHandler write_handler;
+  absl::AnyInvocable<void()> deferred;  // a write that waits for a reply under way
+};
+
+class CodecStream final : public Stream {
+ public:
+  explicit CodecStream(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~CodecStream() override { state_->close(); }
+
+  void read(ReadHandler handler) override {
+    State& s = *state_;
+    if (passes_reads()) return s.below->read(std::move(handler));
+    if (s.closed || s.read_handler) {
+      const Errc error = s.closed ? Errc::kClosed : Errc::kBusy;
+      return asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error, {}); });
+    }
+    s.read_handler = std::move(handler);
+    s.start_read();
+  }
+
+  void write(Buffer data, WriteHandler handler) override {
+    State& s = *state_;
+    if (passes_writes()) return s.below->write(std::move(data), std::move(handler));
+    if (std::error_code error = write_refusal()) return s.post_write(std::move(handler), error);
+    if (s.writing) {
+      s.write_handler = std::move(handler);
+      s.deferred = [&s, data = std::move(data)]() mutable { seal_and_write(s, std::move(data)); };
+      return;
+    }
+    s.write_handler = std::move(handler);
+    seal_and_write(s, std::move(data));
+  }
+
+  void shutdown_write(WriteHandler handler) override {
+    State& s = *state_;
+    if (std::error_code error = write_refusal()) return s.post_write(std::move(handler), error);
+    s.write_handler = std::move(handler);
+    if (s.writing) {
+      s.deferred = [&s] { seal_end(s); };
+    } else {
+      seal_end(s);
+    }
+  }
+
+  void close() override { state_->close(); }
+  Overhead overhead() const override { return state_->codec->overhead() + state_->below->overhead(); }
+  void reserve(Overhead room) override { state_->below->reserve(room); }
+  const Executor& executor() const override { return state_->environment.executor; }
+  Endpoint local() const override { return state_->below->local(); }
+  Endpoint remote() const override { return state_->below->remote(); }
+  bool holds_opening() const override { return state_->codec->holds_opening() || state_->below->holds_opening(); }
+  RawSocket* verbatim_source() override { return passes_reads() ? state_->below->verbatim_source() : nullptr; }
+  RawSocket* verbatim_sink() override { return passes_writes() ? state_->below->verbatim_sink() : nullptr; }
+
+ private:
+  bool passes_reads() const {
+    const State& s = *state_;
+    return s.codec->opens_verbatim() && s.unopened.empty() && !s.read_error && !s.read_handler && !s.closed;
+  }
+  bool passes_writes() const {
+    const State& s = *state_;
+    return s.codec->seals_verbatim() && s.reply.empty() && !s.writing && !s.ended && !s.write_handler && !s.closed;
+  }
+  std::error_code write_refusal() const {
+    const State& s = *state_;
+    if (s.closed || s.ended) return Errc::kClosed;
+    if (s.write_handler) return Errc::kBusy;
+    return s.write_error;
+  }
+
+  static void seal_and_write(State& s, Buffer data) {
+    if (std::error_code error = s.codec->seal(data)) {
+      s.write_error = error;
+      return s.post_write(std::exchange(s.write_handler, nullptr), error);
+    }
+    if (data.empty() && s.reply.empty()) {
+      s.writing = true;
+      return asio::post(s.environment.executor, [self = s.shared_from_this()] { self->finish_write({}); });
+    }
+    s.start_write(std::move(data));
+  }
+
+  static void seal_end(State& s) {
+    s.ended = true;
+    s.writing = true;
+    Buffer mark = std::exchange(s.reply, {});
+    const StreamCodec::End end = s.codec->seal_end(mark);
+    if (mark.empty()) return s.end_write(end);
+    s.below->write(std::move(mark), [self = s.shared_from_this(), end](std::error_code error) {
+      if (error || self->closed) return self->finish_write(error);
+      self->end_write(end);
+    });
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+// One opening under way.
+struct Opening : std::enable_shared_from_this<Opening> {
+  Opening(Environment& env, StreamPtr stream_below, std::unique_ptr<StreamCodec> stream_codec, OpenHandler on_done)
+      : environment(env),
+        below(std::move(stream_below)),
+        codec(std::move(stream_codec)),
+        timer(env.clock.make_timer()),
+        handler(std::move(on_done)) {}
+
+  void start(Duration timeout) {
+    if (timeout > Duration::zero()) {
+      timer->arm(environment.clock.now() + timeout, [self = shared_from_this()] { self->stop(Errc::kTimedOut); });
+    }
+    asio::post(environment.executor, [self = shared_from_this()] { self->step({}); });
+  }
+
+  void step(Buffer data) {
+    if (!handler) return;
+    in = std::move(data);
+    Buffer out;
+    const bool done = codec->handshake(in, out, error) == StreamCodec::Handshake::kDone;
+    if (out.empty()) return next(done);
+    below->write(std::move(out), [self = shared_from_this(), done](std::error_code write_error) {
+      if (!self->handler) return;
+      if (write_error && !self->error) self->error = write_error;
+      self->next(done);
+    });
+  }
+
+  void next(bool done) {
+    if (error || done) return finish();
+    below->read([self = shared_from_this()](std::error_code read_error, Buffer data) {
+      if (!self->handler) return;
+      if (!read_error) return self->step(std::move(data));
+      self->error = read_error == Errc::kEof ? std::error_code(Errc::kTruncated) : read_error;
+      self->finish();
+    });
+  }
+
+  void stop(std::error_code why) {
+    if (!handler) return;
+    error = why;
+    // The handler runs on the executor, not inside the caller's drop of its Pending; the operation below is cancelled
+    // first, so that `below` comes back without one.
+    below->close();
+    auto finishing = std::exchange(handler, nullptr);
+    timer->disarm();
+    asio::post(environment.executor, [finishing = std::move(finishing), why]() mutable {
+      finishing(Opened{.error = why, .stream = nullptr, .below = nullptr, .unread = {}, .failed_codec = nullptr});
+    });
+  }
+
+  void finish() {
+    timer->disarm();
+    auto finishing = std::exchange(handler, nullptr);
+    Opened result;
+    result.error = error;
+    if (error) {
+      result.below = std::move(below);
+      result.unread = std::move(in);
+      result.failed_codec = std::move(codec);
+    } else {
+      result.codec = codec.get();
+      auto state = std::make_shared<State>(environment, std::move(below), std::move(codec));
+      state->unopened = std::move(in);
+      result.stream = std::make_unique<CodecStream>(std::move(state));
+    }
+    finishing(std::move(result));
+  }
+
+  Environment& environment;
+  StreamPtr below;
+  std::unique_ptr<StreamCodec> codec;
+  TimerPtr timer;
+  OpenHandler handler;
+  Buffer in;
+  std::error_code error;
+};
+
+class CodecDialer final : public Dialer {
+ public:
+  CodecDialer(Environment& environment, DialerPtr below, CodecFactory make, Duration timeout)
+      : environment_(environment), below_(std::move(below)), make_(std::move(make)), timeout_(timeout) {}
+
+  Pending dial(const Destination& destination, Handler handler) override {
+    // Two operations, one after the other; the Pending cancels whichever is under way.
+    auto current = std::make_shared<Pending>();
+    *current = below_->dial(destination, [this, destination, current, handler = std::move(handler)](
+                                             std::error_code error, StreamPtr below) mutable {
+      if (error) return handler(error, nullptr);
+      current->detach();
+      *current = open_codec(environment_, std::move(below), make_(destination), timeout_,
+                            [current, handler = std::move(handler)](Opened opened) mutable {
+                              current->detach();
+                              handler(opened.error, std::move(opened.stream));
+                            });
+    });
+    return Pending([current] { current->cancel(); });
+  }
+
+  const Executor& executor() const override { return environment_.executor; }
+
+ private:
+  Environment& environment_;
+  DialerPtr below_;
+  CodecFactory make_;
+  Duration timeout_;
+};
+
+}  // namespace
+
+Pending open_codec(Environment& environment, StreamPtr below, std::unique_ptr<StreamCodec> codec, Duration timeout,
+                   OpenHandler handler) {
+  auto opening = std::make_shared<Opening>(environment, std::move(below), std::move(codec), std::move(handler));
+  opening->start(timeout);
+  return Pending([weak = std::weak_ptr(opening)] {
+    if (auto strong = weak.lock()) strong->stop(Errc::kAborted);
+  });
+}
+
+DialerPtr codec_dialer(Environment& environment, DialerPtr below, CodecFactory make, Duration handshake_timeout) {
+  return std::make_shared<CodecDialer>(environment, std::move(below), std::move(make), handshake_timeout);
+}
+
+}  // namespace winze

@@ -1,0 +1,229 @@
+#include "winze/io/relay.h"
+
+#include <array>
+#include <asio/post.hpp>
+#include <memory>
+#include <utility>
+
+#include "splice_pipe.h"
+#include "winze/base/error.h"
+
+namespace winze {
+namespace {
+
+// A read of this size shows a bulk flow, for which a pipe pays.
+constexpr std::size_t kSpliceFrom = 60 << 10;
+
+struct Relay : std::enable_shared_from_this<Relay> {
+  struct Direction {
+    Stream* from;
+    Stream* to;
+    std::uint64_t bytes = 0;
+    std::atomic<std::uint64_t>* shared = nullptr;
+    bool ended = false;
+    bool bulk = false;
+    SplicePipe pipe;
+  };
+
+  Relay(Environment& env, StreamPtr client_stream, StreamPtr server_stream, const RelayOptions& relay_options,
+        absl::AnyInvocable<void(RelayResult)> on_done)
+      : environment(env),
+        client(std::move(client_stream)),
+        server(std::move(server_stream)),
+        options(relay_options),
+        timer(env.clock.make_timer()),
+        handler(std::move(on_done)) {
+    directions[0] = {.from = client.get(), .to = server.get()};
+    directions[1] = {.from = server.get(), .to = client.get()};
+    if (options.traffic != nullptr) {
+      directions[0].shared = &options.traffic->up;
+      directions[1].shared = &options.traffic->down;
+    }
+    client->reserve(server->overhead());
+    server->reserve(client->overhead());
+  }
+
+  void start() {
+    touch();
+    limit = options.idle;
+    if (server->holds_opening()) {
+      timer->arm(environment.clock.now() + options.first_payload,
+                 [self = shared_from_this()] { self->send_opening(); });
+    } else {
+      arm_timer();
+    }
+    copy(0);
+    copy(1);
+  }
+
+  // --- time ---
+
+  // The client has not spoken yet: the server's opening goes alone.
+  void send_opening() {
+    if (!handler) return;
+    arm_timer();
+    if (directions[0].bytes != 0 || directions[0].ended || !server->holds_opening()) return;
+    opening_alone = true;
+    server->write({}, [self = shared_from_this()](std::error_code error) {
+      self->opening_alone = false;
+      if (error) return self->finish(error);
+      if (auto next = std::exchange(self->after_opening, nullptr)) next();
+    });
+  }
+
+  void touch() { last_activity = environment.clock.now(); }
+
+  // One timer, re-armed when it fires early, rather than at every byte.
+  void arm_timer() {
+    if (limit == Duration::zero()) return timer->disarm();
+    timer->arm(last_activity + limit, [self = shared_from_this()] {
+      if (!self->handler) return;
+      if (self->environment.clock.now() < self->last_activity + self->limit) return self->arm_timer();
+      self->timed_out = true;
+      self->finish({});
+    });
+  }
+
+  // --- one direction, by copying ---
+
+  void copy(int which) {
+    Direction& d = directions[which];
+    if (d.bulk && d.from->verbatim_source() != nullptr && d.to->verbatim_sink() != nullptr && d.pipe.open()) {
+      return splice_in(which);
+    }
+    d.from->read([self = shared_from_this(), which](std::error_code error, Buffer data) {
+      self->on_read(which, error, std::move(data));
+    });
+  }
+
+  void on_read(int which, std::error_code error, Buffer data) {
+    if (!handler) return;
+    if (which == 0 && opening_alone) {
+      after_opening = [this, which, error, data = std::move(data)]() mutable {
+        on_read(which, error, std::move(data));
+      };
+      return;
+    }
+    if (error == Errc::kEof) return end(which);
+    if (error) return finish(error);
+    Direction& d = directions[which];
+    d.bulk = data.size() >= kSpliceFrom;
+    const std::size_t size = data.size();
+    touch();
+    d.to->write(std::move(data), [self = shared_from_this(), which, size](std::error_code write_error) {
+      if (!self->handler) return;
+      if (write_error) return self->finish(write_error);
+      self->account(which, size);
+      self->copy(which);
+    });
+  }
+
+  void account(int which, std::size_t size) {
+    Direction& d = directions[which];
+    d.bytes += size;
+    if (d.shared != nullptr) d.shared->fetch_add(size, std::memory_order_relaxed);
+    touch();
+  }
+
+  // --- one direction, by splice ---
+
+  void splice_in(int which) {
+    Direction& d = directions[which];
+    RawSocket* source = d.from->verbatim_source();
+    const SplicePipe::Result result = d.pipe.fill(source->native_handle());
+    if (result.error) return finish(result.error);
+    if (result.ended) {
+      d.pipe.close();
+      return end(which);
+    }
+    if (result.bytes > 0) return splice_out(which);
+    // Nothing there: an idle direction keeps no pipe.
+    d.pipe.close();
+    source->wait(RawSocket::Wait::kRead, [self = shared_from_this(), which](std::error_code error) {
+      if (!self->handler) return;
+      if (error) return self->finish(error);
+      self->touch();
+      self->copy(which);
+    });
+  }
+
+  void splice_out(int which) {
+    Direction& d = directions[which];
+    RawSocket* sink = d.to->verbatim_sink();
+    const SplicePipe::Result result = d.pipe.drain(sink->native_handle());
+    if (result.error) return finish(result.error);
+    if (result.bytes > 0) account(which, result.bytes);
+    if (d.pipe.held() > 0) {
+      return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which](std::error_code error) {
+        if (!self->handler) return;
+        if (error) return self->finish(error);
+        self->splice_out(which);
+      });
+    }
+    // Others get their turn.
+    asio::post(environment.executor, [self = shared_from_this(), which] {
+      if (self->handler) self->copy(which);
+    });
+  }
+
+  // --- the end ---
+
+  void end(int which) {
+    Direction& d = directions[which];
+    d.ended = true;
+    touch();
+    d.to->shutdown_write([self = shared_from_this(), which](std::error_code error) {
+      if (!self->handler) return;
+      if (error) return self->finish(error);
+      if (self->directions[1 - which].ended && self->shut) return self->finish({});
+      self->shut = true;
+      self->limit = which == 0 ? self->options.downlink_only : self->options.uplink_only;
+      self->arm_timer();
+    });
+  }
+
+  void finish(std::error_code error) {
+    if (!handler) return;
+    auto finishing = std::exchange(handler, nullptr);
+    timer->disarm();
+    client->close();
+    server->close();
+    for (Direction& d : directions) d.pipe.close();
+    finishing({.error = error, .timed_out = timed_out, .up = directions[0].bytes, .down = directions[1].bytes});
+  }
+
+  void cancel() {
+    if (!handler) return;
+    client->close();
+    server->close();
+    asio::post(environment.executor, [self = shared_from_this()] { self->finish(Errc::kAborted); });
+  }
+
+  Environment& environment;
+  StreamPtr client;
+  StreamPtr server;
+  RelayOptions options;
+  TimerPtr timer;
+  absl::AnyInvocable<void(RelayResult)> handler;
+  std::array<Direction, 2> directions;  // [0] up: client to server, [1] down
+  TimePoint last_activity;
+  Duration limit{0};
+  bool shut = false;  // one direction's end was passed on
+  bool timed_out = false;
+  bool opening_alone = false;  // the server's opening is being written without payload
+  absl::AnyInvocable<void()> after_opening;
+};
+
+}  // namespace
+
+Pending relay(Environment& environment, StreamPtr client, StreamPtr server, const RelayOptions& options,
+              absl::AnyInvocable<void(RelayResult)> handler) {
+  auto relaying =
+      std::make_shared<Relay>(environment, std::move(client), std::move(server), options, std::move(handler));
+  relaying->start();
+  return Pending([weak = std::weak_ptr(relaying)] {
+    if (auto strong = weak.lock()) strong->cancel();
+  });
+}
+
+}  // namespace winze

@@ -1,0 +1,282 @@
+#include "socket_stream.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "winze/base/error.h"
+#include "winze/io/tcp.h"
+
+namespace winze {
+namespace {
+
+// The read buffer follows the flow: small for a trickle, large for bulk.
+constexpr std::size_t kSmallestRead = 16 << 10;
+constexpr std::size_t kLargestRead = 256 << 10;
+// Pool blocks have a small header; asking for a little less than a power of two takes the block of that class.
+constexpr std::size_t kBlockMargin = 256;
+
+std::error_code translate(const std::error_code& wait_error) {
+  return wait_error == asio::error::operation_aborted ? std::error_code(Errc::kAborted) : wait_error;
+}
+
+// Shared by the stream and its pending operations.
+struct State final : RawSocket, std::enable_shared_from_this<State> {
+  // Reading and writing are ours; Asio only waits.
+  State(Environment& env, Socket&& connected) : environment(env), socket(std::move(connected)) {}
+
+  // --- reading ---
+
+  void start_read() {
+    // Bulk flows usually have more waiting; others would only find EAGAIN.
+    if (bulk) {
+      if (std::optional<std::error_code> done = try_read()) {
+        return asio::post(environment.executor, [self = shared_from_this(), error = *done] {
+          self->finish_read(self->closed ? std::error_code(Errc::kAborted) : error);
+        });
+      }
+    }
+    wait_read();
+  }
+
+  void wait_read() {
+    socket.async_wait(Socket::wait_read, [self = shared_from_this()](std::error_code error) {
+      if (self->closed) error = Errc::kAborted;
+      if (error) return self->finish_read(translate(error));
+      if (std::optional<std::error_code> done = self->try_read()) return self->finish_read(*done);
+      self->wait_read();
+    });
+  }
+
+  // Reads once into read_data; nothing when the socket has nothing.
+  std::optional<std::error_code> try_read() {
+    Buffer buffer = environment.pool.acquire(read_size - kBlockMargin, room.front);
+    const std::size_t space = std::max<std::size_t>(buffer.tailroom(), room.back + 1) - room.back;
+    buffer.ensure_room({room.front, room.back + space});
+    ssize_t n;
+    do {
+      n = ::recv(socket.native_handle(), buffer.data(), space, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+      bulk = false;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+      return last_system_error();
+    }
+    if (n == 0) return std::error_code(Errc::kEof);
+    adapt(static_cast<std::size_t>(n), space);
+    buffer.append(static_cast<std::size_t>(n));
+    read_data = std::move(buffer);
+    return std::error_code();
+  }
+
+  void adapt(std::size_t n, std::size_t space) {
+    bulk = n == space;
+    if (bulk) {
+      read_size = std::min(read_size * 4, kLargestRead);
+    } else if (n < read_size / 16) {
+      read_size = std::max(read_size / 4, kSmallestRead);
+    }
+  }
+
+  void finish_read(std::error_code error) {
+    auto handler = std::exchange(read_handler, nullptr);
+    handler(error, error ? Buffer() : std::move(read_data));
+  }
+
+  // --- writing ---
+
+  // Writes what the socket takes; nothing when it takes no more for now.
+  std::optional<std::error_code> try_write() {
+    while (!write_data.empty()) {
+      const ssize_t n = ::send(socket.native_handle(), write_data.data(), write_data.size(), MSG_NOSIGNAL);
+      if (n >= 0) {
+        write_data.trim_front(static_cast<std::size_t>(n));
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return std::nullopt;
+      } else if (errno != EINTR) {
+        return last_system_error();
+      }
+    }
+    return std::error_code();
+  }
+
+  void start_write() {
+    if (std::optional<std::error_code> done = try_write()) return post_written(*done);
+    wait_write();
+  }
+
+  void wait_write() {
+    socket.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
+      if (self->closed) error = Errc::kAborted;
+      if (error) return self->finish_write(translate(error));
+      if (std::optional<std::error_code> done = self->try_write()) return self->finish_write(*done);
+      self->wait_write();
+    });
+  }
+
+  void post_written(std::error_code error) {
+    asio::post(environment.executor, [self = shared_from_this(), error] {
+      self->finish_write(self->closed ? std::error_code(Errc::kAborted) : error);
+    });
+  }
+
+  void finish_write(std::error_code error) {
+    write_data.release();
+    auto handler = std::exchange(write_handler, nullptr);
+    handler(error);
+  }
+
+  // --- RawSocket ---
+
+  int native_handle() const override { return const_cast<Socket&>(socket).native_handle(); }
+
+  void wait(Wait what, absl::AnyInvocable<void(std::error_code)> handler) override {
+    socket.async_wait(what == Wait::kRead ? Socket::wait_read : Socket::wait_write,
+                      [self = shared_from_this(), handler = std::move(handler)](std::error_code error) mutable {
+                        handler(self->closed ? std::error_code(Errc::kAborted) : translate(error));
+                      });
+  }
+
+  void close() {
+    closed = true;
+    std::error_code ignored;
+    socket.close(ignored);
+  }
+
+  Environment& environment;
+  Socket socket;
+  Overhead room;
+  std::size_t read_size = kSmallestRead;
+  bool bulk = false;  // the last read filled its buffer
+  bool closed = false;
+  bool ended = false;  // our direction is shut down
+  Stream::ReadHandler read_handler;
+  Buffer read_data;
+  Stream::WriteHandler write_handler;
+  Buffer write_data;
+};
+
+class SocketStream final : public Stream {
+ public:
+  SocketStream(Environment& environment, Socket&& socket)
+      : state_(std::make_shared<State>(environment, std::move(socket))) {}
+  ~SocketStream() override { state_->close(); }
+
+  void read(ReadHandler handler) override {
+    if (state_->closed || state_->read_handler) {
+      const Errc error = state_->closed ? Errc::kClosed : Errc::kBusy;
+      return asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error, {}); });
+    }
+    state_->read_handler = std::move(handler);
+    state_->start_read();
+  }
+
+  void write(Buffer data, WriteHandler handler) override {
+    if (std::error_code error = write_error()) return post(std::move(handler), error);
+    state_->write_handler = std::move(handler);
+    state_->write_data = std::move(data);
+    state_->start_write();
+  }
+
+  void shutdown_write(WriteHandler handler) override {
+    if (std::error_code error = write_error()) return post(std::move(handler), error);
+    state_->ended = true;
+    std::error_code error;
+    state_->socket.shutdown(Socket::shutdown_send, error);
+    post(std::move(handler), error);
+  }
+
+  void close() override { state_->close(); }
+  Overhead overhead() const override { return {}; }
+  void reserve(Overhead room) override { state_->room = room; }
+  const Executor& executor() const override { return state_->environment.executor; }
+  Endpoint local() const override { return local_endpoint(state_->native_handle()); }
+  Endpoint remote() const override { return remote_endpoint(state_->native_handle()); }
+  RawSocket* verbatim_source() override { return state_->closed ? nullptr : state_.get(); }
+  RawSocket* verbatim_sink() override { return state_->closed ? nullptr : state_.get(); }
+
+ private:
+  std::error_code write_error() const {
+    if (state_->closed || state_->ended) return Errc::kClosed;
+    if (state_->write_handler) return Errc::kBusy;
+    return {};
+  }
+  void post(WriteHandler handler, std::error_code error) {
+    asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error); });
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+StreamPtr make_socket_stream(Environment& environment, Socket socket) {
+  return std::make_unique<SocketStream>(environment, std::move(socket));
+}
+
+StreamPtr adopt_socket(Environment& environment, int fd) {
+  return make_socket_stream(environment,
+                            Socket(environment.executor, asio::generic::stream_protocol(AF_UNSPEC, 0), fd));
+}
+
+sockaddr_any to_sockaddr(const Endpoint& endpoint) {
+  sockaddr_any out{};
+  if (endpoint.address.is_v4()) {
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(endpoint.port);
+    std::memcpy(&in.sin_addr, endpoint.address.bytes().data(), 4);
+    std::memcpy(out.bytes, &in, out.size = sizeof in);
+  } else {
+    sockaddr_in6 in{};
+    in.sin6_family = AF_INET6;
+    in.sin6_port = htons(endpoint.port);
+    std::memcpy(&in.sin6_addr, endpoint.address.bytes().data(), 16);
+    std::memcpy(out.bytes, &in, out.size = sizeof in);
+  }
+  return out;
+}
+
+Endpoint from_sockaddr(const sockaddr_any& address) {
+  sa_family_t family;
+  std::memcpy(&family, address.bytes, sizeof family);
+  if (family == AF_INET) {
+    sockaddr_in in;
+    std::memcpy(&in, address.bytes, sizeof in);
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&in.sin_addr);
+    return {IpAddress::v4(std::span<const std::uint8_t, 4>(bytes, 4)), ntohs(in.sin_port)};
+  }
+  if (family == AF_INET6) {
+    sockaddr_in6 in;
+    std::memcpy(&in, address.bytes, sizeof in);
+    const std::uint8_t* bytes = in.sin6_addr.s6_addr;
+    return {IpAddress::v6(std::span<const std::uint8_t, 16>(bytes, 16)).unmapped(), ntohs(in.sin6_port)};
+  }
+  return {};
+}
+
+namespace {
+
+template <typename GetName>
+Endpoint endpoint_of(int fd, GetName get_name) {
+  sockaddr_any address{};
+  socklen_t size = sizeof address.bytes;
+  if (get_name(fd, reinterpret_cast<sockaddr*>(address.bytes), &size) != 0) return {};
+  return from_sockaddr(address);
+}
+
+}  // namespace
+
+Endpoint local_endpoint(int fd) { return endpoint_of(fd, ::getsockname); }
+Endpoint remote_endpoint(int fd) { return endpoint_of(fd, ::getpeername); }
+
+std::error_code last_system_error() { return {errno, std::system_category()}; }
+
+}  // namespace winze

@@ -1,0 +1,183 @@
+#include "winze/io/tcp.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/io_context.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "winze/base/error.h"
+#include "winze/io/relay.h"
+#include "winze/io/system.h"
+
+namespace winze {
+namespace {
+
+struct Fixture {
+  asio::io_context context{1};
+  SystemEnvironment system{context.get_executor()};
+  Environment& environment = system.environment();
+};
+
+struct Pair {
+  StreamPtr client;
+  StreamPtr server;
+};
+
+Pair connect(Fixture& f, std::string_view address) {
+  ListenResult listening = tcp_listen(f.environment, {*IpAddress::parse(address), 0});
+  REQUIRE_MESSAGE(!listening.error, listening.what);
+  Pair pair;
+  listening.listener->accept([&](std::error_code error, StreamPtr stream) {
+    CHECK_FALSE(error);
+    pair.server = std::move(stream);
+  });
+  DialerPtr dialer = tcp_dialer(f.environment);
+  Pending dialing = dialer->dial(listening.listener->local(), [&](std::error_code error, StreamPtr stream) {
+    CHECK_FALSE(error);
+    pair.client = std::move(stream);
+  });
+  while (!pair.client || !pair.server) f.context.run_one();
+  return pair;
+}
+
+TEST_CASE("tcp: bytes, addresses and half-close, IPv4 and IPv6") {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    CAPTURE(address);
+    Fixture f;
+    Pair p = connect(f, address);
+    CHECK(p.client->remote() == p.server->local());
+    CHECK(p.client->local() == p.server->remote());
+    std::string got;
+    bool ended = false;
+    p.client->write(Buffer::copy_of("ping"), [&](std::error_code error) {
+      CHECK_FALSE(error);
+      p.client->shutdown_write([](std::error_code e) { CHECK_FALSE(e); });
+    });
+    std::function<void()> read = [&] {
+      p.server->read([&](std::error_code error, Buffer data) {
+        if (error == Errc::kEof) {
+          ended = true;
+          p.server->write(Buffer::copy_of("pong"), [](std::error_code e) { CHECK_FALSE(e); });
+          return;
+        }
+        got += data.text();
+        read();
+      });
+    };
+    read();
+    std::string answer;
+    p.client->read([&](std::error_code error, Buffer data) {
+      CHECK_FALSE(error);
+      answer = data.text();
+    });
+    while (answer.empty()) f.context.run_one();
+    CHECK(got == "ping");
+    CHECK(ended);
+    CHECK(answer == "pong");
+  }
+}
+
+TEST_CASE("tcp: closing cancels, handlers run once and never inside the call") {
+  Fixture f;
+  Pair p = connect(f, "127.0.0.1");
+  std::vector<std::error_code> seen;
+  p.client->read([&](std::error_code error, Buffer) { seen.push_back(error); });
+  p.client->read([&](std::error_code error, Buffer) { seen.push_back(error); });
+  CHECK(seen.empty());
+  p.client.reset();
+  CHECK(seen.empty());
+  while (seen.size() < 2) f.context.run_one();
+  CHECK(std::ranges::count(seen, std::error_code(Errc::kBusy)) == 1);
+  CHECK(std::ranges::count(seen, std::error_code(Errc::kAborted)) == 1);
+}
+
+TEST_CASE("tcp: a refused connection reports the system's error; a cancelled dial reports kAborted") {
+  Fixture f;
+  ListenResult listening = tcp_listen(f.environment, {*IpAddress::parse("127.0.0.1"), 0});
+  const Endpoint nobody = listening.listener->local();
+  listening.listener.reset();
+  DialerPtr dialer = tcp_dialer(f.environment);
+  std::error_code refused, cancelled;
+  Pending first = dialer->dial(nobody, [&](std::error_code error, StreamPtr) { refused = error; });
+  while (!refused) f.context.run_one();
+  CHECK(refused == std::errc::connection_refused);
+  Pending second = dialer->dial(nobody, [&](std::error_code error, StreamPtr) { cancelled = error; });
+  second.cancel();
+  CHECK_FALSE(cancelled);
+  while (!cancelled) f.context.run_one();
+  CHECK(cancelled == Errc::kAborted);
+}
+
+TEST_CASE("tcp: a relay splices a bulk flow and accounts every byte") {
+  Fixture f;
+  Pair in = connect(f, "127.0.0.1");
+  Pair out = connect(f, "127.0.0.1");
+  constexpr std::size_t kTotal = 64 << 20;
+  Traffic traffic;
+  std::optional<RelayResult> result;
+  Pending relaying = relay(f.environment, std::move(in.server), std::move(out.client), {.traffic = &traffic},
+                           [&](RelayResult r) { result = r; });
+  std::size_t sent = 0, received = 0;
+  bool intact = true;
+  std::function<void()> send = [&] {
+    if (sent == kTotal) return in.client->shutdown_write([](std::error_code e) { CHECK_FALSE(e); });
+    Buffer chunk(1 << 20);
+    std::uint8_t* p = chunk.append(1 << 20);
+    for (std::size_t i = 0; i < chunk.size(); ++i) p[i] = static_cast<std::uint8_t>((sent + i) * 2654435761u >> 24);
+    sent += chunk.size();
+    in.client->write(std::move(chunk), [&](std::error_code e) {
+      CHECK_FALSE(e);
+      send();
+    });
+  };
+  std::function<void()> receive = [&] {
+    out.server->read([&](std::error_code error, Buffer data) {
+      if (error == Errc::kEof) return out.server->close();
+      REQUIRE_FALSE(error);
+      for (std::uint8_t byte : data.span()) {
+        intact &= byte == static_cast<std::uint8_t>(received++ * 2654435761u >> 24);
+      }
+      receive();
+    });
+  };
+  send();
+  receive();
+  std::function<void()> drain = [&] {
+    in.client->read([&](std::error_code error, Buffer) {
+      if (!error) drain();
+    });
+  };
+  drain();
+  while (!result) f.context.run_one();
+  CHECK_FALSE(result->error);
+  CHECK(received == kTotal);
+  CHECK(intact);
+  CHECK(result->up == kTotal);
+  CHECK(traffic.up == kTotal);
+}
+
+TEST_CASE("unix: path and abstract sockets") {
+  for (std::string path : {std::string("@winze-test-") + std::to_string(::getpid()),
+                           std::string("/tmp/winze-test-") + std::to_string(::getpid())}) {
+    CAPTURE(path);
+    Fixture f;
+    ListenResult listening = unix_listen(f.environment, path, 0600);
+    REQUIRE_MESSAGE(!listening.error, listening.what);
+    StreamPtr client, server;
+    listening.listener->accept([&](std::error_code, StreamPtr stream) { server = std::move(stream); });
+    Pending dialing = unix_to(f.environment, path)->dial({}, [&](std::error_code error, StreamPtr stream) {
+      CHECK_FALSE(error);
+      client = std::move(stream);
+    });
+    while (!client || !server) f.context.run_one();
+    CHECK(client->remote() == Endpoint());
+  }
+}
+
+}  // namespace
+}  // namespace winze
