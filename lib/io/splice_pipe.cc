@@ -1,15 +1,37 @@
 #include "splice_pipe.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 namespace winze {
 namespace {
 
 constexpr int kPipeSize = 1 << 20;
+
+// splice() into a socket whose peer has gone raises SIGPIPE, and has no flag against it. The process's disposition of
+// the signal is not a library's to change, so it is blocked for this thread meanwhile, and taken off if it came.
+class SigpipeBlocked {
+ public:
+  SigpipeBlocked() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  ~SigpipeBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  void take() {
+    const timespec at_once{};
+    ::sigtimedwait(&sigpipe_, nullptr, &at_once);
+  }
+
+ private:
+  sigset_t sigpipe_;
+  sigset_t before_;
+};
 
 }  // namespace
 
@@ -57,6 +79,7 @@ SplicePipe::Result SplicePipe::fill(int socket) {
 }
 
 SplicePipe::Result SplicePipe::drain(int socket) {
+  SigpipeBlocked signal;
   std::size_t moved = 0;
   while (held_ > 0) {
     const ssize_t n = ::splice(read_end_, nullptr, socket, nullptr, held_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -66,7 +89,9 @@ SplicePipe::Result SplicePipe::drain(int socket) {
     } else if (n == 0 || errno == EAGAIN) {
       break;
     } else if (errno != EINTR) {
-      return {.bytes = moved, .error = {errno, std::system_category()}};
+      const std::error_code error(errno, std::system_category());
+      if (error == std::errc::broken_pipe) signal.take();
+      return {.bytes = moved, .error = error};
     }
   }
   return {.bytes = moved, .error = {}};

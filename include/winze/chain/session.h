@@ -1,0 +1,86 @@
+// One connection that a server has taken in, from its first byte to its record in the log.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "winze/base/time.h"
+#include "winze/io/codec_stream.h"
+#include "winze/io/dialer.h"
+#include "winze/io/relay.h"
+#include "winze/proto/proxy_codec.h"
+
+namespace winze::chain {
+
+// What is known of a connection, and reported when it ends.
+struct Connection {
+  std::string inbound;   // tags
+  std::string outbound;
+  Endpoint source;       // as the socket, or a trusted PROXY protocol header, says
+  std::string user;
+  Destination destination;
+  std::string server_name;  // of the TLS handshake, if there was one
+  std::string alpn;
+  // At the end:
+  std::uint64_t up = 0;
+  std::uint64_t down = 0;
+  Duration duration{0};
+  std::error_code error;
+  std::string stage;   // where it failed: "tls", "vless", "dial", "relay"; empty: it did not
+  std::string detail;  // what the error code does not say
+};
+
+// V2Ray's policy timers.
+struct Policy {
+  Duration handshake{std::chrono::seconds(4)};  // from the accept to the request
+  Duration idle{std::chrono::seconds(300)};     // connIdle
+  Duration uplink_only{std::chrono::seconds(2)};
+  Duration downlink_only{std::chrono::seconds(5)};
+};
+
+// Where a request goes: a dialer, and the tag to log. A null dialer refuses.
+struct Route {
+  std::string outbound;
+  DialerPtr dialer;
+};
+using Router = std::function<Route(const Connection& connection)>;
+
+// Where a connection that does not speak the proxy protocol goes (VLESS and Trojan fallbacks).
+struct FallbackTarget {
+  DialerPtr dialer;
+  int proxy_protocol = 0;  // version of the PROXY protocol header to send first; 0: none
+};
+using FallbackChooser =
+    std::function<std::optional<FallbackTarget>(const Connection& connection, std::span<const std::uint8_t> first)>;
+
+// One server side of a chain, shared by its connections. The factories are called once per connection.
+struct Inbound {
+  std::string tag;
+  Policy policy;
+  // The layers below the proxy protocol, lowest first (PROXY protocol, TLS, WebSocket), each with its name for errors.
+  struct Transport {
+    std::string name;
+    std::function<std::unique_ptr<StreamCodec>()> make;
+    // Called when the layer is open, to note what it learnt (SNI, the real source).
+    std::function<void(StreamCodec&, Connection&)> learn;
+  };
+  std::vector<Transport> transports;
+  // The proxy protocol; without one all connections go to `destination` (dokodemo-door).
+  std::string protocol;
+  std::function<std::unique_ptr<ProxyServerCodec>(const Connection&)> make_proxy;
+  Destination destination;
+  FallbackChooser fallback;  // may be empty
+  Router router;
+  std::function<void(const Connection&)> on_end;  // may be empty
+};
+
+// Serves `stream`. Dropping the Pending ends the connection. `done` is called after on_end.
+Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
+              absl::AnyInvocable<void()> done);
+
+}  // namespace winze::chain

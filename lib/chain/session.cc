@@ -1,0 +1,189 @@
+#include "winze/chain/session.h"
+
+#include <asio/post.hpp>
+
+#include <utility>
+
+#include "winze/base/error.h"
+
+namespace winze::chain {
+namespace {
+
+Refusal refusal_for(std::error_code error) {
+  if (error == std::errc::connection_refused) return Refusal::kConnectionRefused;
+  if (error == std::errc::network_unreachable) return Refusal::kNetworkUnreachable;
+  if (error == std::errc::host_unreachable || error == Errc::kUnresolved) return Refusal::kHostUnreachable;
+  if (error == Errc::kTimedOut || error == std::errc::timed_out) return Refusal::kTimedOut;
+  if (error == Errc::kRefusedPolicy) return Refusal::kNotAllowed;
+  if (error == Errc::kUnsupported) return Refusal::kUnsupportedCommand;
+  return Refusal::kGeneral;
+}
+
+struct Session : std::enable_shared_from_this<Session> {
+  Session(Environment& env, std::shared_ptr<const Inbound> in, StreamPtr accepted, absl::AnyInvocable<void()> on_done)
+      : environment(env), inbound(std::move(in)), client(std::move(accepted)), done(std::move(on_done)) {
+    connection.inbound = inbound->tag;
+    connection.source = client->remote();
+    begun = environment.clock.now();
+  }
+
+  // --- the layers, lowest first ---
+
+  void open_transport(std::size_t index) {
+    if (index == inbound->transports.size()) return open_proxy();
+    const Inbound::Transport& transport = inbound->transports[index];
+    step = open_codec(environment, std::move(client), transport.make(), time_left(),
+                      [self = shared_from_this(), index](Opened opened) {
+                        const Inbound::Transport& opening = self->inbound->transports[index];
+                        if (opened.error) return self->fail(opening.name, opened.error);
+                        if (opening.learn) opening.learn(*opened.codec, self->connection);
+                        self->client = std::move(opened.stream);
+                        self->open_transport(index + 1);
+                      });
+  }
+
+  void open_proxy() {
+    if (!inbound->make_proxy) {
+      connection.destination = inbound->destination;
+      return dial();
+    }
+    step = open_codec(environment, std::move(client), inbound->make_proxy(connection), time_left(),
+                      [self = shared_from_this()](Opened opened) { self->on_proxy(std::move(opened)); });
+  }
+
+  void on_proxy(Opened opened) {
+    if (opened.error) {
+      if (opened.below && inbound->fallback) return fall_back(std::move(opened));
+      return fail(inbound->protocol, opened.error);
+    }
+    client = std::move(opened.stream);
+    proxy = static_cast<ProxyServerCodec*>(opened.codec);
+    connection.destination = proxy->request().destination;
+    connection.user = proxy->request().user;
+    dial();
+  }
+
+  Duration time_left() const {
+    const Duration spent = environment.clock.now() - begun;
+    return std::max(inbound->policy.handshake - spent, Duration(1));
+  }
+
+  // --- the request ---
+
+  void dial() {
+    Route route = inbound->router(connection);
+    connection.outbound = route.outbound;
+    if (!route.dialer) return on_dialed(Errc::kRefusedPolicy, nullptr);
+    dialer = route.dialer;
+    step = dialer->dial(connection.destination, [self = shared_from_this()](std::error_code error, StreamPtr stream) {
+      self->on_dialed(error, std::move(stream));
+    });
+  }
+
+  void on_dialed(std::error_code error, StreamPtr stream) {
+    if (error == Errc::kAborted) return fail("dial", error);
+    if (error) return refuse(error);
+    if (proxy == nullptr) return start_relay(std::move(stream));
+    proxy->grant(stream->local());
+    if (!proxy->answers_at_once()) return start_relay(std::move(stream));
+    server = std::move(stream);
+    client->write({}, [self = shared_from_this()](std::error_code write_error) {
+      if (self->over) return;
+      if (write_error) return self->fail(self->inbound->protocol, write_error);
+      self->start_relay(std::move(self->server));
+    });
+  }
+
+  void refuse(std::error_code error) {
+    if (proxy == nullptr) return fail("dial", error);
+    proxy->refuse(refusal_for(error));
+    client->write({}, [self = shared_from_this(), error](std::error_code) { self->fail("dial", error); });
+  }
+
+  void start_relay(StreamPtr stream) {
+    const RelayOptions options{.idle = inbound->policy.idle,
+                               .uplink_only = inbound->policy.uplink_only,
+                               .downlink_only = inbound->policy.downlink_only,
+                               .traffic = nullptr};
+    step = relay(environment, std::move(client), std::move(stream), options,
+                 [self = shared_from_this()](const RelayResult& result) {
+                   self->connection.up += result.up;
+                   self->connection.down += result.down;
+                   if (result.error) return self->fail("relay", result.error);
+                   self->end();
+                 });
+  }
+
+  // --- fallback: the bytes read so far go where a web server answers ---
+
+  void fall_back(Opened opened) {
+    std::optional<FallbackTarget> target = inbound->fallback(connection, std::as_const(opened.unread).span());
+    if (!target) return fail(inbound->protocol, opened.error);
+    client = std::move(opened.below);
+    connection.outbound = "fallback";
+    connection.detail = opened.error.message();
+    dialer = target->dialer;
+    step = dialer->dial({}, [self = shared_from_this(),
+                             first = std::move(opened.unread)](std::error_code error, StreamPtr stream) mutable {
+      if (error) return self->fail("fallback", error);
+      self->server = std::move(stream);
+      self->server->write(std::move(first), [self](std::error_code write_error) {
+        if (self->over) return;
+        if (write_error) return self->fail("fallback", write_error);
+        self->start_relay(std::move(self->server));
+      });
+    });
+  }
+
+  // --- the end ---
+
+  void fail(std::string_view stage, std::error_code error) {
+    connection.stage = stage;
+    connection.error = error;
+    end();
+  }
+
+  void end() {
+    if (std::exchange(over, true)) return;
+    step.detach();
+    client.reset();
+    server.reset();
+    connection.duration = environment.clock.now() - begun;
+    if (inbound->on_end) inbound->on_end(connection);
+    if (auto report = std::exchange(done, nullptr)) report();
+  }
+
+  void cancel() {
+    if (over) return;
+    // Whatever is under way ends with kAborted, and so does the session; a write in between has no Pending of its own.
+    step.cancel();
+    if (client) client->close();
+    if (server) server->close();
+    asio::post(environment.executor, [self = shared_from_this()] { self->fail("session", Errc::kAborted); });
+  }
+
+  Environment& environment;
+  std::shared_ptr<const Inbound> inbound;
+  StreamPtr client;
+  StreamPtr server;
+  DialerPtr dialer;  // kept while it dials
+  ProxyServerCodec* proxy = nullptr;
+  absl::AnyInvocable<void()> done;
+  Connection connection;
+  TimePoint begun;
+  Pending step;
+  bool over = false;
+};
+
+}  // namespace
+
+Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
+              absl::AnyInvocable<void()> done) {
+  auto session = std::make_shared<Session>(environment, std::move(inbound), std::move(stream), std::move(done));
+  session->open_transport(0);
+  return Pending([weak = std::weak_ptr(session)] {
+    if (auto strong = weak.lock()) strong->cancel();
+  });
+}
+
+}  // namespace winze::chain
