@@ -1,0 +1,200 @@
+// What one running instance is made from: the product of reading a configuration, or filled in by a C++ program. Plain
+// data; names and defaults are V2Ray's where V2Ray has them. `path` members say where in the configuration a part came
+// from ("inbounds[0]"), so that errors found later can name the place.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "winze/base/address.h"
+#include "winze/base/secret.h"
+#include "winze/base/time.h"
+
+namespace winze::node {
+
+// --- streamSettings ---
+
+// A PEM text, or the file it is in (read at start and again at reload).
+struct PemSource {
+  std::string file;
+  std::string text;
+};
+
+struct TlsOptions {
+  std::string server_name;  // client: SNI and the name to verify; empty: the destination's host
+  std::vector<std::string> alpn;
+  // usage "encipherment": a server's (or a client's own) certificate chain and key.
+  struct Certificate {
+    PemSource chain;
+    PemSource key;
+  };
+  std::vector<Certificate> certificates;
+  std::vector<PemSource> roots;  // usage "verify": further roots to trust
+  bool disable_system_root = false;
+  bool session_resumption = true;
+  bool reject_unknown_sni = false;
+  bool verify_client = false;                   // server: clients must show a certificate that chains to `roots`
+  std::vector<std::string> certificate_sha256;  // hex; trusted leaf certificates (pinnedPeerCertSha256)
+  std::vector<std::string> spki_sha256;         // hex or base64; pinned public keys
+  std::string min_version;                      // "1.2", "1.3", empty: default
+  std::string max_version;
+  std::string key_log_file;
+};
+
+struct WebSocketOptions {
+  std::string path = "/";  // without the "?ed=" part
+  std::string host;        // the Host header; empty: the destination
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::uint32_t early_data = 0;  // client: at most so many bytes of the first payload in the handshake; 0: none
+  std::string early_data_header = "Sec-WebSocket-Protocol";  // empty: the data is appended to the path
+  bool half_close = false;  // winze on both ends: a Close frame ends one direction only
+};
+
+struct HttpUpgradeOptions {
+  std::string path = "/";
+  std::string host;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+struct SocketSettings {
+  std::uint32_t mark = 0;
+  bool tcp_fast_open = false;
+  Duration keep_alive_idle{0};
+  Duration keep_alive_interval{0};
+  std::string interface;
+  std::string congestion_control;
+  bool v6_only = false;
+  bool accept_proxy_protocol = false;  // inbound: a PROXY protocol header comes first
+  bool transparent = false;
+};
+
+struct StreamSettings {
+  enum class Network { kTcp, kWebSocket, kHttpUpgrade } network = Network::kTcp;
+  WebSocketOptions ws;
+  HttpUpgradeOptions http_upgrade;
+  std::optional<TlsOptions> tls;  // security "tls"
+  SocketSettings socket;
+};
+
+// --- users ---
+
+struct Account {  // SOCKS and HTTP
+  std::string user;
+  Secret password;
+  std::uint32_t level = 0;
+};
+
+struct VlessUser {
+  std::string id;  // a UUID, or a text of at most 30 characters that stands for one
+  std::string email;
+  std::uint32_t level = 0;
+};
+
+// --- inbounds ---
+
+struct SocksInbound {
+  std::vector<Account> accounts;  // empty: no authentication
+  bool udp = false;
+  std::uint32_t level = 0;
+};
+struct HttpInbound {
+  std::vector<Account> accounts;
+  std::uint32_t level = 0;
+};
+struct MixedInbound {  // SOCKS and HTTP on one port
+  std::vector<Account> accounts;
+  std::uint32_t level = 0;
+};
+struct VlessFallback {
+  std::string name;  // SNI; empty: any
+  std::string alpn;
+  std::string path;
+  std::string dest;  // "host:port", a port alone, "/path.sock", "@abstract"
+  int proxy_protocol = 0;
+};
+struct VlessInbound {
+  std::vector<VlessUser> users;
+  std::vector<VlessFallback> fallbacks;
+};
+struct DokodemoInbound {
+  Destination destination;
+  std::uint32_t level = 0;
+};
+
+struct InboundOptions {
+  std::string path;
+  std::string tag;
+  std::string listen = "0.0.0.0";  // an IP address, "/path.sock", "/path.sock,0666", "@abstract"
+  std::uint16_t port_from = 0;     // a range listens on each
+  std::uint16_t port_to = 0;
+  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound> settings;
+  StreamSettings stream;
+};
+
+// --- outbounds ---
+
+struct FreedomOutbound {
+  enum class Strategy { kAsIs, kUseIp, kUseIpv4, kUseIpv6 } strategy = Strategy::kAsIs;
+  std::optional<std::pair<std::string, std::uint16_t>> redirect;  // host (empty: keep) and port (0: keep)
+};
+struct BlackholeOutbound {
+  bool http_response = false;  // answer "403 Forbidden" before closing
+};
+struct SocksOutbound {
+  Destination server;
+  std::optional<Account> account;
+};
+struct HttpOutbound {
+  Destination server;
+  std::optional<Account> account;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+struct VlessOutbound {
+  Destination server;
+  VlessUser user;
+};
+
+struct OutboundOptions {
+  std::string path;
+  std::string tag;
+  std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound> settings;
+  StreamSettings stream;
+  std::optional<IpAddress> send_through;
+  std::string proxy_tag;  // proxySettings.tag: connect through that outbound
+};
+
+// --- the whole ---
+
+// V2Ray's policy timers; the defaults are the documented ones (4 s, 300 s, 2 s, 5 s), not those of its code.
+struct PolicyLevel {
+  Duration handshake{std::chrono::seconds(4)};
+  Duration idle{std::chrono::seconds(300)};
+  Duration uplink_only{std::chrono::seconds(2)};
+  Duration downlink_only{std::chrono::seconds(5)};
+};
+
+struct LogOptions {
+  enum class Level { kDebug, kInfo, kWarning, kError, kNone } level = Level::kWarning;
+  std::string access_file;  // one line per connection; empty: standard output; "none": not written
+  std::string error_file;   // everything else; empty: standard error
+};
+
+struct NodeOptions {
+  LogOptions log;
+  std::vector<std::pair<std::uint32_t, PolicyLevel>> policy_levels;  // levels not listed have the defaults
+  std::vector<InboundOptions> inbounds;
+  std::vector<OutboundOptions> outbounds;  // the first is the default
+
+  PolicyLevel policy(std::uint32_t level) const {
+    for (const auto& [number, policy] : policy_levels) {
+      if (number == level) return policy;
+    }
+    return {};
+  }
+};
+
+}  // namespace winze::node
