@@ -1,0 +1,22 @@
+#include "winze/crypto/digest.h"
+
+#include <doctest/doctest.h>
+
+#include "support/codec_pair.h"
+#include "winze/base/bytes.h"
+
+namespace winze {
+namespace {
+
+std::string sha1_hex(std::string_view text) { return test::to_hex(as_text(sha1(as_bytes(text)))); }
+
+// The examples of FIPS 180-2, appendix A, and the empty string.
+TEST_CASE("sha1: the standard's examples") {
+  CHECK(sha1_hex("") == "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+  CHECK(sha1_hex("abc") == "a9993e364706816aba3e25717850c26c9cd0d89d");
+  CHECK(sha1_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+        "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+}
+
+}  // namespace
+}  // namespace winze
