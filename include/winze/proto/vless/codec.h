@@ -1,0 +1,132 @@
+// VLESS: a request in front of the client's bytes, an answer in front of the server's, and nothing else. No encryption
+// and no round trip: it belongs inside TLS or another layer that hides and protects it.
+//
+//   request   u8 version = 0 | id (16) | u8 n | addons (n) | u8 command | u16 port | u8 type | address | payload ...
+//   response  u8 version = 0 | u8 n | addons (n) | payload ...
+//
+// Commands: 1 TCP, 2 UDP (the payload is datagrams, see datagram.h), 3 MUX (no port and address follow). Addons are a
+// protobuf message {1: string flow, 2: bytes seed}; flows are not supported here.
+// The protocol has no standard; this follows what V2Ray 4.34, v2fly v5 and Xray send and accept.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "winze/base/bytes.h"
+#include "winze/base/uuid.h"
+#include "winze/proto/proxy_codec.h"
+#include "winze/proto/vless/error.h"
+
+namespace winze::vless {
+
+// The destination that stands for the MUX command, on both sides.
+inline constexpr std::string_view kMuxName = "v1.mux.cool";
+
+class ClientCodec final : public StreamCodec {
+ public:
+  // Asks for `destination`; its network says whether by TCP or UDP. handshake() fails with Errc::kBadName when the
+  // destination cannot be sent.
+  ClientCodec(const Uuid& id, const Destination& destination);
+
+  Overhead overhead() const override { return {.front = request_.size(), .back = 0}; }
+  Handshake handshake(Buffer& in, Buffer& out, std::error_code& error) override;
+  std::error_code seal(Buffer& data) override;
+  std::error_code open(Buffer& data, Buffer& reply) override;
+  std::error_code open_end() override;
+  End seal_end(Buffer& out) override;
+  bool seals_verbatim() const override { return request_.empty(); }
+  bool opens_verbatim() const override { return response_ == Response::kDone; }
+  bool holds_opening() const override { return !request_.empty(); }
+
+  // Whether the server has answered. One that ends the stream before it has either does not know the id or could not
+  // reach the destination, or had no byte to send: VLESS servers do not tell.
+  bool answered() const { return response_ == Response::kDone; }
+
+ private:
+  enum class Response : std::uint8_t { kVersion, kLength, kAddons, kDone };
+
+  Buffer request_;  // until the first seal()
+  bool encodable_ = true;
+  Response response_ = Response::kVersion;
+  std::uint8_t addons_left_ = 0;
+};
+
+// What a server knows of a user.
+struct Account {
+  std::string name;  // for logs and rules; an e-mail address in most configurations
+  int level = 0;     // of the policy that applies
+};
+
+class Users {
+ public:
+  virtual ~Users() = default;
+  // The account of `id`, or null. Asked once per connection, so it must be fast; the answer is used at once.
+  virtual const Account* find(const Uuid& id) const = 0;
+};
+
+class UserTable final : public Users {
+ public:
+  // False when there is one with this id already.
+  bool add(const Uuid& id, Account account) { return accounts_.try_emplace(id, std::move(account)).second; }
+  bool remove(const Uuid& id) { return accounts_.erase(id) != 0; }
+  const Account* find(const Uuid& id) const override;
+
+ private:
+  std::unordered_map<Uuid, Account> accounts_;
+};
+
+struct ServerOptions {
+  // Accept the MUX command: the request is then for kMuxName.
+  bool mux = false;
+  // Treat a client whose first bytes come in a piece smaller than any request as a stranger at once, instead of
+  // waiting for more, as V2Ray does where fallbacks are configured: a web server would answer too.
+  bool short_start_falls_back = false;
+};
+
+class ServerCodec final : public ProxyServerCodec {
+ public:
+  explicit ServerCodec(std::shared_ptr<const Users> users, ServerOptions options = {});
+
+  // On failure may_fall_back(error) tells strangers from users with a bad request.
+  Handshake handshake(Buffer& in, Buffer& out, std::error_code& error) override;
+  Overhead overhead() const override { return {.front = answer_due_ ? std::size_t{2} : std::size_t{0}, .back = 0}; }
+  std::error_code seal(Buffer& data) override;
+  std::error_code open(Buffer& data, Buffer& reply) override;
+  End seal_end(Buffer& out) override;
+  bool seals_verbatim() const override { return !answer_due_; }
+  bool opens_verbatim() const override { return true; }
+
+  const ProxyRequest& request() const override { return request_; }
+  // The answer goes out with the first sealed bytes, or at the end when there are none.
+  void grant(const Endpoint& bound) override;
+  // Nothing is sent: VLESS has no words for it.
+  void refuse(Refusal reason) override;
+  bool answers_at_once() const override { return false; }
+
+  // Of the client, once the handshake is done.
+  const Uuid& id() const { return id_; }
+  int level() const { return level_; }
+
+  // The bytes of an opening that came to nothing because the stream ended or a timer struck (handshake() has not
+  // failed, and has taken them). They are the fallback's.
+  Buffer take_received() { return std::move(received_); }
+
+ private:
+  // Reads the request at the front of `bytes`; `size` is its length, 0 while it is incomplete.
+  std::error_code parse(std::span<const std::uint8_t> bytes, std::size_t& size);
+  std::error_code parse_request(Reader& reader);
+
+  std::shared_ptr<const Users> users_;
+  ServerOptions options_;
+  Buffer received_;  // an incomplete request
+  ProxyRequest request_;
+  Uuid id_;
+  int level_ = 0;
+  bool answer_due_ = true;
+};
+
+}  // namespace winze::vless

@@ -1,0 +1,105 @@
+#include <cstring>
+#include <utility>
+
+#include "proto/vless/addons.h"
+#include "proto/vless/wire.h"
+#include "winze/proto/port_address.h"
+#include "winze/proto/vless/codec.h"
+
+namespace winze::vless {
+namespace {
+
+constexpr std::uint8_t kAnswer[] = {kProtocolVersion, 0};  // no addons
+
+}  // namespace
+
+const Account* UserTable::find(const Uuid& id) const {
+  const auto found = accounts_.find(id);
+  return found == accounts_.end() ? nullptr : &found->second;
+}
+
+ServerCodec::ServerCodec(std::shared_ptr<const Users> users, ServerOptions options)
+    : users_(std::move(users)), options_(options) {}
+
+StreamCodec::Handshake ServerCodec::handshake(Buffer& in, Buffer&, std::error_code& error) {
+  if (in.empty()) return Handshake::kMore;
+  if (!received_.empty()) {
+    // Only an opening that came in pieces is copied.
+    received_.append(in.span());
+    in = std::move(received_);
+  } else if (options_.short_start_falls_back && in.size() < kRequestStartSize) {
+    error = *in.data() == kProtocolVersion ? Errc::kUnknownUser : Errc::kWrongVersion;
+    return Handshake::kMore;
+  }
+  std::size_t size = 0;
+  error = parse(in.span(), size);
+  if (error) {
+    // A user's bytes, the id among them, are nothing for a fallback.
+    if (!may_fall_back(error)) in.clear();
+    return Handshake::kMore;
+  }
+  if (size == 0) {
+    received_ = Buffer::copy_of(in.span());
+    in.clear();
+    return Handshake::kMore;
+  }
+  in.trim_front(size);
+  return Handshake::kDone;
+}
+
+std::error_code ServerCodec::parse(std::span<const std::uint8_t> bytes, std::size_t& size) {
+  Reader reader(bytes);
+  // Strangers are told apart as early as possible: their bytes wait for a fallback.
+  if (reader.u8() != kProtocolVersion) return Errc::kWrongVersion;
+  const auto id = reader.bytes(16);
+  if (!reader.ok()) return {};
+  id_ = Uuid::of(id.first<16>());
+  const Account* account = users_->find(id_);
+  if (account == nullptr) return Errc::kUnknownUser;
+  request_.user = account->name;
+  level_ = account->level;
+  if (std::error_code error = parse_request(reader)) return error;
+  if (reader.ok()) size = reader.consumed();
+  return {};
+}
+
+std::error_code ServerCodec::parse_request(Reader& reader) {
+  const auto addons = reader.bytes(reader.u8());
+  const std::uint8_t command = reader.u8();
+  if (!reader.ok()) return {};
+  std::string_view flow;
+  if (!parse_addons(addons, flow)) return Errc::kBadAddons;
+  if (!flow.empty()) return Errc::kUnsupportedFlow;
+  if (command == kMux && options_.mux) {
+    request_.destination = Destination(kMuxName, 0);
+    return {};
+  }
+  if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;
+  request_.destination.network = command == kUdp ? Network::kUdp : Network::kTcp;
+  switch (decode_port_address(reader, request_.destination)) {
+    case PortAddressError::kUnknownType:
+    case PortAddressError::kBadName:
+      return Errc::kBadAddress;
+    case PortAddressError::kShort:  // the reader is no longer ok()
+    case PortAddressError::kNone:
+      return {};
+  }
+  return {};
+}
+
+void ServerCodec::grant(const Endpoint&) {}
+void ServerCodec::refuse(Refusal) { answer_due_ = false; }
+
+std::error_code ServerCodec::seal(Buffer& data) {
+  if (std::exchange(answer_due_, false)) std::memcpy(data.prepend(sizeof kAnswer), kAnswer, sizeof kAnswer);
+  return {};
+}
+
+std::error_code ServerCodec::open(Buffer&, Buffer&) { return {}; }
+
+StreamCodec::End ServerCodec::seal_end(Buffer& out) {
+  if (std::exchange(answer_due_, false)) out.append(std::span(kAnswer));
+  return End::kShutdownBelow;
+}
+
+}  // namespace winze::vless
