@@ -27,6 +27,7 @@ constexpr TableCategory::Row kRows[] = {
     {static_cast<int>(Errc::kUnavailable), "HTTP peer is unavailable (503)"},
     {static_cast<int>(Errc::kGatewayTimeout), "HTTP proxy timed out on the target (504)"},
     {static_cast<int>(Errc::kBadHead), "a name or value that no HTTP head can carry"},
+    {static_cast<int>(Errc::kNotAnswered), "payload for an HTTP client whose CONNECT was not granted"},
 };
 const TableCategory kCategory("http", kRows);
 

@@ -34,6 +34,7 @@ enum class Errc {
   kGatewayTimeout,
   // Local misuse.
   kBadHead = 301,
+  kNotAnswered,
 };
 
 const std::error_category& category() noexcept;
