@@ -1,7 +1,6 @@
 #include "winze/chain/server.h"
 
 #include <asio/post.hpp>
-
 #include <list>
 #include <utility>
 
@@ -26,8 +25,11 @@ struct Server::State : std::enable_shared_from_this<State> {
         self->begin(std::move(stream));
         return self->accept();
       }
-      self->environment.emit(
-          {.severity = Severity::kWarning, .layer = "tcp", .stage = "accept", .peer = self->inbound->tag, .cause = error});
+      self->environment.emit({.severity = Severity::kWarning,
+                              .layer = "tcp",
+                              .stage = "accept",
+                              .peer = self->inbound->tag,
+                              .cause = error});
       self->timer->arm(self->environment.clock.now() + kRest, [self] {
         if (!self->stopped) self->accept();
       });

@@ -1,10 +1,11 @@
 #include "winze/chain/session.h"
 
 #include <asio/post.hpp>
-
+#include <cstring>
 #include <utility>
 
 #include "winze/base/error.h"
+#include "winze/proto/proxy_protocol/header.h"
 
 namespace winze::chain {
 namespace {
@@ -101,9 +102,11 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   void start_relay(StreamPtr stream) {
-    const RelayOptions options{.idle = inbound->policy.idle,
-                               .uplink_only = inbound->policy.uplink_only,
-                               .downlink_only = inbound->policy.downlink_only,
+    const Policy policy =
+        proxy != nullptr && inbound->policy_of ? inbound->policy_of(proxy->request().level) : inbound->policy;
+    const RelayOptions options{.idle = policy.idle,
+                               .uplink_only = policy.uplink_only,
+                               .downlink_only = policy.downlink_only,
                                .traffic = nullptr};
     step = relay(environment, std::move(client), std::move(stream), options,
                  [self = shared_from_this()](const RelayResult& result) {
@@ -123,8 +126,8 @@ struct Session : std::enable_shared_from_this<Session> {
     connection.outbound = "fallback";
     connection.detail = opened.error.message();
     dialer = target->dialer;
-    step = dialer->dial({}, [self = shared_from_this(),
-                             first = std::move(opened.unread)](std::error_code error, StreamPtr stream) mutable {
+    step = dialer->dial({}, [self = shared_from_this(), first = std::move(opened.unread)](std::error_code error,
+                                                                                          StreamPtr stream) mutable {
       if (error) return self->fail("fallback", error);
       self->server = std::move(stream);
       self->server->write(std::move(first), [self](std::error_code write_error) {
@@ -133,6 +136,12 @@ struct Session : std::enable_shared_from_this<Session> {
         self->start_relay(std::move(self->server));
       });
     });
+  }
+
+  void put_source(int version, Buffer& first) const {
+    Buffer header;
+    proxy_protocol::encode(version, proxy_protocol::Addresses{connection.source, client->local()}, header);
+    std::memcpy(first.prepend(header.size()), header.data(), header.size());
   }
 
   // --- the end ---

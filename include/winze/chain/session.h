@@ -19,9 +19,9 @@ namespace winze::chain {
 
 // What is known of a connection, and reported when it ends.
 struct Connection {
-  std::string inbound;   // tags
+  std::string inbound;  // tags
   std::string outbound;
-  Endpoint source;       // as the socket, or a trusted PROXY protocol header, says
+  Endpoint source;  // as the socket, or a trusted PROXY protocol header, says
   std::string user;
   Destination destination;
   std::string server_name;  // of the TLS handshake, if there was one
@@ -61,7 +61,8 @@ using FallbackChooser =
 // One server side of a chain, shared by its connections. The factories are called once per connection.
 struct Inbound {
   std::string tag;
-  Policy policy;
+  Policy policy;                                         // until the user is known
+  std::function<Policy(std::uint32_t level)> policy_of;  // from then on; may be empty
   // The layers below the proxy protocol, lowest first (PROXY protocol, TLS, WebSocket), each with its name for errors.
   struct Transport {
     std::string name;

@@ -2,6 +2,7 @@
 // the host grants or refuses once it knows whether the destination can be reached.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "winze/base/address.h"
@@ -13,6 +14,8 @@ struct ProxyRequest {
   Destination destination;
   // Who asked, as the host named the account (an e-mail, a SOCKS user name); empty where the protocol knows no users.
   std::string user;
+  // V2Ray's policy level of that account.
+  std::uint32_t level = 0;
 };
 
 // Why a request is not served. Protocols map it to their own code.

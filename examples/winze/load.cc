@@ -1,0 +1,36 @@
+#include "load.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "winze/base/status.h"
+#include "winze/config/v2ray_json.h"
+
+namespace winze::tool {
+
+std::optional<node::NodeOptions> load(const ConfigFiles& files) {
+  std::vector<config::Source> sources;
+  for (const std::string& name : files.names) {
+    std::ifstream file;
+    if (name != "-") file.open(name, std::ios::binary);
+    std::istream& in = name == "-" ? std::cin : file;
+    if (!in) {
+      std::fprintf(stderr, "winze: %s: %s\n", name.c_str(), std::strerror(errno));
+      return std::nullopt;
+    }
+    sources.push_back({name, std::string(std::istreambuf_iterator<char>(in), {})});
+  }
+  auto config = config::read_v2ray_json(sources, {.lenient = files.lenient});
+  if (!config.ok()) {
+    std::fprintf(stderr, "winze: %s\n", std::string(message_of(config.status())).c_str());
+    return std::nullopt;
+  }
+  for (const std::string& warning : config->warnings) std::fprintf(stderr, "winze: warning: %s\n", warning.c_str());
+  return std::move(config->options);
+}
+
+}  // namespace winze::tool

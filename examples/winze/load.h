@@ -1,0 +1,13 @@
+// Configuration files to NodeOptions, with the messages printed.
+#pragma once
+
+#include <optional>
+
+#include "commands.h"
+#include "winze/node/options.h"
+
+namespace winze::tool {
+
+std::optional<node::NodeOptions> load(const ConfigFiles& files);
+
+}  // namespace winze::tool

@@ -1,0 +1,46 @@
+// The winze command-line tool.
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("winze: embeddable tunnels. Runs proxy chains from V2Ray's and Xray's JSON configuration.", "winze");
+  app.require_subcommand(1);
+  winze::tool::ConfigFiles files;
+  winze::tool::RunOptions run;
+  const auto config_options = [&](CLI::App* command) {
+    command
+        ->add_option("-c,--config", files.names,
+                     "Configuration file; several merge in this order (- is standard input)")
+        ->required()
+        ->check([](const std::string& name) { return name == "-" ? std::string() : CLI::ExistingFile(name); });
+    command->add_flag("--lenient", files.lenient, "Warn about unknown keys instead of refusing them");
+  };
+
+  CLI::App* run_command =
+      app.add_subcommand("run", "Run a configuration until SIGINT or SIGTERM; SIGHUP re-reads certificates");
+  config_options(run_command);
+  run_command
+      ->add_option("--threads", run.threads,
+                   "Worker threads; each has its own listeners on the same ports (default: one per core)")
+      ->check(CLI::Range(1, 256));
+  run_command->add_option("--log-level", run.log_level, "Overrides the configuration's log.loglevel")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "none"}));
+  run_command->add_option("--log-format", run.log_format, "One line per connection and event, as text or JSON")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  run_command->add_option("--grace", run.grace_seconds, "Seconds that connections have to finish after SIGTERM")
+      ->check(CLI::Range(0, 3600))
+      ->capture_default_str();
+  CLI::App* check_command =
+      app.add_subcommand("check", "Read a configuration and its certificates, and say what is wrong with them");
+  config_options(check_command);
+  CLI::App* uuid_command = app.add_subcommand("uuid", "Print a new random user id");
+  CLI::App* version_command = app.add_subcommand("version", "Print the versions of winze and of what it is built on");
+  CLI11_PARSE(app, argc, argv);
+
+  if (*run_command) return winze::tool::run(files, run);
+  if (*check_command) return winze::tool::check(files);
+  if (*uuid_command) return winze::tool::uuid();
+  return *version_command ? winze::tool::version() : 2;
+}

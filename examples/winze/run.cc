@@ -1,0 +1,142 @@
+// `winze run`: one thread, event loop and Instance per core, all from one configuration; signals go to the first.
+#include <malloc.h>
+
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "commands.h"
+#include "load.h"
+#include "winze/base/status.h"
+#include "winze/io/system.h"
+#include "winze/node/instance.h"
+
+namespace winze::tool {
+namespace {
+
+struct Worker {
+  asio::io_context context{1};
+  SystemEnvironment system{context.get_executor()};
+  std::unique_ptr<node::Instance> instance;
+  std::thread thread;  // none for the first
+};
+
+int fail(const absl::Status& status) {
+  std::fprintf(stderr, "winze: %s\n", std::string(message_of(status)).c_str());
+  return 1;
+}
+
+node::LogOptions::Level to_level(const std::string& name) {
+  using Level = node::LogOptions::Level;
+  if (name == "debug") return Level::kDebug;
+  if (name == "info") return Level::kInfo;
+  if (name == "warning") return Level::kWarning;
+  return name == "error" ? Level::kError : Level::kNone;
+}
+
+class Runner {
+ public:
+  Runner(node::NodeOptions options, const RunOptions& run) : options_(std::move(options)), run_(run) {}
+
+  int run() {
+    if (absl::Status status = start(); !status.ok()) return fail(status);
+    log_->message(Severity::kInfo, "running");
+    watch_signals();
+    for (std::size_t i = 1; i < workers_.size(); ++i) {
+      workers_[i]->thread = std::thread([worker = workers_[i].get()] { worker->context.run(); });
+    }
+    workers_[0]->context.run();
+    for (auto& worker : workers_) {
+      if (worker->thread.joinable()) worker->thread.join();
+    }
+    log_->message(Severity::kInfo, "stopped");
+    return 0;
+  }
+
+ private:
+  absl::Status start() {
+    const auto format = run_.log_format == "json" ? node::LogFormat::kJson : node::LogFormat::kText;
+    if (!run_.log_level.empty()) options_.log.level = to_level(run_.log_level);
+    if (absl::Status status = node::Log::create(options_.log, format, log_); !status.ok()) return status;
+    auto contexts = node::TlsContexts::create(options_);
+    if (!contexts.ok()) return contexts.status();
+    contexts_ = std::move(*contexts);
+    if (options_.inbounds.empty())
+      return absl::InvalidArgumentError("inbounds: there is none, so there is nothing to do");
+    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+    const unsigned threads = run_.threads != 0 ? run_.threads : cores;
+    for (unsigned i = 0; i < threads; ++i) {
+      auto worker = std::make_unique<Worker>();
+      worker->system.environment().observer = log_.get();
+      auto instance = node::Instance::create(worker->system, options_, contexts_, *log_);
+      if (!instance.ok()) return instance.status();
+      worker->instance = std::move(*instance);
+      if (absl::Status status = worker->instance->listen(threads > 1); !status.ok()) return status;
+      workers_.push_back(std::move(worker));
+    }
+    return absl::OkStatus();
+  }
+
+  void watch_signals() {
+    signals_ = std::make_unique<asio::signal_set>(workers_[0]->context, SIGINT, SIGTERM, SIGHUP);
+    wait_for_signal();
+  }
+
+  void wait_for_signal() {
+    signals_->async_wait([this](std::error_code error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP) {
+        const absl::Status status = contexts_->reload();
+        log_->message(status.ok() ? Severity::kInfo : Severity::kError,
+                      status.ok() ? std::string_view("certificates read again") : message_of(status));
+      } else if (!std::exchange(stopping_, true)) {
+        log_->message(Severity::kInfo, "stopping");
+        stop();
+      } else {
+        // Asked twice: no more waiting.
+        for (auto& worker : workers_) worker->context.stop();
+        return;
+      }
+      wait_for_signal();
+    });
+  }
+
+  void stop() {
+    draining_ = workers_.size();
+    for (auto& worker : workers_) {
+      asio::post(worker->context, [this, &worker = *worker] {
+        worker.instance->stop(std::chrono::seconds(run_.grace_seconds), [this] {
+          if (--draining_ == 0) asio::post(workers_[0]->context, [this] { signals_->cancel(); });
+        });
+      });
+    }
+  }
+
+  node::NodeOptions options_;
+  RunOptions run_;
+  std::unique_ptr<node::Log> log_;
+  std::shared_ptr<node::TlsContexts> contexts_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<asio::signal_set> signals_;
+  bool stopping_ = false;
+  std::atomic<std::size_t> draining_{0};
+};
+
+}  // namespace
+
+int run(const ConfigFiles& files, const RunOptions& options) {
+  // One heap for all threads: with one per thread, what one frees another does not reuse.
+  ::mallopt(M_ARENA_MAX, 1);
+  auto loaded = load(files);
+  if (!loaded) return 1;
+  return Runner(std::move(*loaded), options).run();
+}
+
+}  // namespace winze::tool

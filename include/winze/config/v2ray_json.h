@@ -1,0 +1,38 @@
+// Reads V2Ray's and Xray's JSON configuration into NodeOptions.
+//
+// JSON with //, # and /* */ comments; key names in any case, as Go's decoder has it. What is not known, or known and
+// not supported here, is an error that says where and what would be accepted:
+//
+//   outbounds[0].streamSettings.tlsSettings.serverNme: unknown key; did you mean "serverName"? (client.json:12:9)
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "winze/node/options.h"
+
+namespace winze::config {
+
+struct Source {
+  std::string name;  // for messages, and for the order of merging
+  std::string text;
+};
+
+struct ReadOptions {
+  bool lenient = false;  // unknown keys become warnings
+};
+
+struct Config {
+  node::NodeOptions options;
+  std::vector<std::string> warnings;
+};
+
+// Several sources merge as V2Ray has it: top-level objects replace earlier ones; inbounds and outbounds replace those
+// of the same tag, other inbounds are appended, other outbounds are put in front unless the source's name contains
+// "tail".
+absl::StatusOr<Config> read_v2ray_json(std::span<const Source> sources, const ReadOptions& options = {});
+
+}  // namespace winze::config

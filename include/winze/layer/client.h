@@ -1,0 +1,43 @@
+// The client's side of each stream protocol, as a layer of a chain: what turns a Dialer into a Dialer.
+//
+// A layer gets its lower dialer's streams and runs its codec over them. The transports (TLS, WebSocket) pass the
+// destination on; the proxy protocols also tell it to their server, so at the bottom of such a chain stands a dialer
+// that knows where the server is (tcp_to).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "winze/base/time.h"
+#include "winze/base/uuid.h"
+#include "winze/io/dialer.h"
+#include "winze/layer/tls.h"
+#include "winze/proto/http/client.h"
+#include "winze/proto/socks/client.h"
+
+namespace winze {
+
+using Layer = std::function<DialerPtr(Environment& environment, DialerPtr below)>;
+
+// How long a layer's opening may take.
+inline constexpr Duration kOpeningTimeout = std::chrono::seconds(8);
+
+namespace tls {
+// `server_name`: SNI, and what the certificate must be for; empty: the destination's host.
+Layer client(std::shared_ptr<ClientContext> context, std::string server_name);
+}  // namespace tls
+
+namespace vless {
+Layer client(const Uuid& id);
+}  // namespace vless
+
+namespace socks {
+Layer client(ClientOptions options);
+}  // namespace socks
+
+namespace http {
+Layer client(ClientOptions options);
+}  // namespace http
+
+}  // namespace winze

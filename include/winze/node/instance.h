@@ -1,0 +1,45 @@
+// A configuration at work on one executor: its listeners, its chains, its connections. A host with several threads
+// makes one Instance per thread from the same options, contexts and log; the listeners then share their ports.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "winze/chain/server.h"
+#include "winze/io/environment.h"
+#include "winze/node/log.h"
+#include "winze/node/options.h"
+#include "winze/node/tls_contexts.h"
+
+namespace winze::node {
+
+class Instance {
+ public:
+  // Checks `options` as a whole and builds the outbounds; nothing listens yet. The arguments by reference, and the log,
+  // must outlive the instance. Errors begin with the path in the configuration.
+  static absl::StatusOr<std::unique_ptr<Instance>> create(Environment& environment, const NodeOptions& options,
+                                                          std::shared_ptr<TlsContexts> contexts, Log& log);
+  ~Instance();
+
+  // Opens every inbound. `share_ports`: with SO_REUSEPORT, for several instances. On error nothing listens.
+  absl::Status listen(bool share_ports);
+  // Where it listens, in the order of the inbounds.
+  std::vector<Endpoint> listening() const;
+  std::size_t connections() const;
+  // Stops accepting; `drained` is called when the last connection has ended, at the latest `grace` after now.
+  void stop(Duration grace, absl::AnyInvocable<void()> drained);
+  // The dialer of an outbound by its tag; empty: the default one. Null where there is none.
+  DialerPtr outbound(std::string_view tag) const;
+
+  struct Parts;
+
+ private:
+  explicit Instance(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace winze::node

@@ -1,0 +1,36 @@
+// JSON with the place of each value in its text.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace winze::config {
+
+struct JsonValue {
+  enum class Kind { kNull, kBool, kInteger, kReal, kString, kArray, kObject } kind = Kind::kNull;
+  bool boolean = false;
+  std::int64_t integer = 0;
+  double real = 0;
+  std::string text;
+  std::vector<JsonValue> items;
+  std::vector<std::pair<std::string, JsonValue>> members;
+  std::size_t at = 0;      // offset of the value in the text
+  std::size_t key_at = 0;  // of a member: offset of its key
+  int source = 0;          // which text
+};
+
+// "an object", "the string \"x\"", "the number 3": what was found, for messages.
+std::string describe(const JsonValue& value);
+
+// "name:line:column" of an offset.
+std::string place(std::string_view name, std::string_view text, std::size_t offset);
+
+// Parses a text with comments. At most 64 levels deep. Errors carry the place and the line.
+absl::StatusOr<JsonValue> parse_json(std::string_view name, std::string_view text, int source);
+
+}  // namespace winze::config

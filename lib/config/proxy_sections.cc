@@ -1,0 +1,332 @@
+#include <charconv>
+
+#include "sections.h"
+
+namespace winze::config {
+namespace {
+
+std::uint32_t read_level(ObjectReader& object, std::string_view key = "userLevel") {
+  return static_cast<std::uint32_t>(object.integer(key, 0, 255, 0));
+}
+
+node::Account read_account(ObjectReader& object) {
+  node::Account out;
+  out.user = object.string("user");
+  out.password = Secret(std::string_view(object.string("pass")));
+  out.level = read_level(object, "level");
+  object.ignore({"email"});
+  if (out.user.empty()) object.fail("user", "missing: the account's name");
+  if (out.user.size() > 255 || out.password.size() > 255)
+    object.fail("user", "name and password have at most 255 bytes");
+  return out;
+}
+
+std::vector<node::Account> read_accounts(ObjectReader& object) {
+  std::vector<node::Account> out;
+  for (std::string_view key : {"accounts", "users"}) {
+    object.objects(key, [&](ObjectReader& account) { out.push_back(read_account(account)); });
+  }
+  return out;
+}
+
+node::VlessUser read_vless_user(ObjectReader& object) {
+  node::VlessUser out;
+  out.id = object.string("id");
+  if (out.id.empty()) object.fail("id", "missing: the user's id");
+  out.email = object.string("email");
+  out.level = read_level(object, "level");
+  if (const std::string flow = object.string("flow"); !flow.empty() && flow != "none") {
+    object.fail("flow", "\"" + flow + "\" is not supported yet; leave \"flow\" out");
+  }
+  object.refuse("reverse", "VLESS reverse is not supported");
+  object.ignore({"alterId", "security"});
+  return out;
+}
+
+// A port, or "from-to".
+void read_ports(ObjectReader& object, node::InboundOptions& out) {
+  const JsonValue* value = object.find("port");
+  if (value != nullptr && value->kind == JsonValue::Kind::kString) {
+    const std::size_t dash = value->text.find('-');
+    if (dash != value->text.npos) {
+      const char* text = value->text.data();
+      const auto from = std::from_chars(text, text + dash, out.port_from);
+      const auto to = std::from_chars(text + dash + 1, text + value->text.size(), out.port_to);
+      if (from.ec != std::errc() || from.ptr != text + dash || to.ec != std::errc() ||
+          to.ptr != text + value->text.size() || out.port_from == 0 || out.port_to < out.port_from) {
+        object.fail("port", "expected a port, or a range such as \"1000-1003\", found \"" + value->text + "\"");
+      }
+      return;
+    }
+  }
+  out.port_from = out.port_to = static_cast<std::uint16_t>(object.integer("port", 0, 65535, 0));
+  const bool is_path = out.listen.starts_with('/') || out.listen.starts_with('@');
+  if (value == nullptr && !is_path) object.fail("port", "missing: where to listen");
+}
+
+node::SocksInbound read_socks_inbound(ObjectReader object) {
+  node::SocksInbound out;
+  static constexpr std::string_view kAuth[] = {"noauth", "password"};
+  const std::size_t auth = object.word("auth", kAuth, 0);
+  std::vector<node::Account> accounts = read_accounts(object);
+  if (auth == 1) {
+    out.accounts = std::move(accounts);
+    if (out.accounts.empty()) object.fail("accounts", "missing: with auth \"password\" at least one account is needed");
+  }
+  if (object.boolean("udp")) object.warn("udp", "UDP ASSOCIATE is not supported yet and will be refused");
+  object.ignore({"ip", "timeout", "packetEncoding"});
+  out.level = read_level(object);
+  object.finish();
+  return out;
+}
+
+node::HttpInbound read_http_inbound(ObjectReader object) {
+  node::HttpInbound out;
+  out.accounts = read_accounts(object);
+  if (object.boolean("allowTransparent")) object.fail("allowTransparent", "transparent requests are not supported");
+  object.ignore({"timeout"});
+  out.level = read_level(object);
+  object.finish();
+  return out;
+}
+
+// dest: a port, or a text.
+void read_fallback(ObjectReader& object, node::VlessInbound& out) {
+  node::VlessFallback fallback;
+  fallback.name = object.string("name");
+  fallback.alpn = object.string("alpn");
+  fallback.path = object.string("path");
+  const JsonValue* dest = object.find("dest");
+  if (dest != nullptr && dest->kind == JsonValue::Kind::kInteger) {
+    fallback.dest = std::to_string(object.integer("dest", 1, 65535, 0));
+  } else {
+    fallback.dest = object.string("dest");
+  }
+  if (fallback.dest.empty())
+    object.fail("dest", "missing: where strangers go, \"host:port\", a port, or a socket's path");
+  if (!fallback.path.empty() && !fallback.path.starts_with('/')) object.fail("path", "a path begins with \"/\"");
+  fallback.proxy_protocol = static_cast<int>(object.integer("xver", 0, 2, 0));
+  object.ignore({"type"});
+  out.fallbacks.push_back(std::move(fallback));
+}
+
+node::VlessInbound read_vless_inbound(ObjectReader object) {
+  node::VlessInbound out;
+  for (std::string_view key : {"clients", "users"}) {
+    object.objects(key, [&](ObjectReader& user) { out.users.push_back(read_vless_user(user)); });
+  }
+  const std::string decryption = object.string("decryption");
+  if (object.present() && decryption != "none") {
+    object.fail("decryption", decryption.empty() ? "missing: \"none\" must be said" : "only \"none\" is supported");
+  }
+  object.objects("fallbacks", [&](ObjectReader& fallback) { read_fallback(fallback, out); });
+  object.refuse("fallback", "use \"fallbacks\", an array");
+  object.finish();
+  return out;
+}
+
+node::DokodemoInbound read_dokodemo(ObjectReader object) {
+  node::DokodemoInbound out;
+  const std::string address = object.string("address", "127.0.0.1");
+  const auto port = static_cast<std::uint16_t>(object.integer("port", 1, 65535, 0));
+  if (port == 0) object.fail("port", "missing: the destination's port");
+  out.destination = Destination(address, port);
+  for (const std::string& network : object.strings("network")) {
+    if (network != "tcp") object.fail("network", "only \"tcp\" is supported yet, found \"" + network + "\"");
+  }
+  if (object.boolean("followRedirect")) object.fail("followRedirect", "not supported yet");
+  object.ignore({"timeout"});
+  out.level = read_level(object);
+  object.finish();
+  return out;
+}
+
+void refuse_unless_disabled(ObjectReader& object, std::string_view key, std::string_view what) {
+  ObjectReader inner = object.object(key);
+  if (inner.boolean("enabled")) inner.fail("enabled", std::string(what) + " is not supported yet; use false");
+}
+
+// --- outbounds ---
+
+Destination read_server(ObjectReader& object) {
+  const std::string address = object.string("address");
+  if (address.empty()) object.fail("address", "missing: the server's name or IP address");
+  const auto port = static_cast<std::uint16_t>(object.integer("port", 1, 65535, 0));
+  if (port == 0) object.fail("port", "missing: the server's port");
+  return Destination(address, port);
+}
+
+// Xray's flat form, or V2Ray's list with one server.
+void with_server(ObjectReader& object, std::string_view list, const std::function<void(ObjectReader&)>& read) {
+  if (object.find("address") != nullptr) return read(object);
+  int count = 0;
+  object.objects(list, [&](ObjectReader& server) {
+    if (++count == 1) read(server);
+    server.ignore({"address", "port", "users"});
+  });
+  if (count == 0) object.fail(list, "missing: the server");
+  if (count > 1) object.fail(list, "several servers in one outbound are not supported; use one");
+}
+
+std::optional<node::Account> read_server_account(ObjectReader& object) {
+  std::optional<node::Account> out;
+  if (object.find("user") != nullptr) return read_account(object);
+  object.objects("users", [&](ObjectReader& user) {
+    node::Account account = read_account(user);
+    if (!out) out = std::move(account);
+  });
+  return out;
+}
+
+node::FreedomOutbound read_freedom(ObjectReader object) {
+  node::FreedomOutbound out;
+  static constexpr std::string_view kStrategies[] = {"AsIs", "UseIP", "UseIPv4", "UseIPv6"};
+  out.strategy = static_cast<node::FreedomOutbound::Strategy>(object.word("domainStrategy", kStrategies, 0));
+  if (const std::string redirect = object.string("redirect"); !redirect.empty()) {
+    const auto to = parse_host_port(redirect.starts_with(':') ? "keep" + redirect : redirect);
+    if (to) {
+      out.redirect = {redirect.starts_with(':') ? std::string() : to->host_text(), to->port};
+    } else {
+      object.fail("redirect", "expected \"host:port\" or \":port\", found \"" + redirect + "\"");
+    }
+  }
+  for (std::string_view key : {"fragment", "noises"}) object.refuse(key, "not supported yet");
+  object.ignore({"timeout", "userLevel", "finalRules"});
+  if (object.integer("proxyProtocol", 0, 2, 0) != 0) object.fail("proxyProtocol", "not supported yet");
+  object.finish();
+  return out;
+}
+
+node::BlackholeOutbound read_blackhole(ObjectReader object) {
+  static constexpr std::string_view kTypes[] = {"none", "http"};
+  ObjectReader response = object.object("response");
+  const node::BlackholeOutbound out{.http_response = response.word("type", kTypes, 0) == 1};
+  response.finish();
+  object.finish();
+  return out;
+}
+
+node::SocksOutbound read_socks_outbound(ObjectReader object) {
+  node::SocksOutbound out;
+  with_server(object, "servers", [&](ObjectReader& server) {
+    out.server = read_server(server);
+    out.account = read_server_account(server);
+  });
+  object.ignore({"servers"});
+  object.finish();
+  return out;
+}
+
+node::HttpOutbound read_http_outbound(ObjectReader object) {
+  node::HttpOutbound out;
+  with_server(object, "servers", [&](ObjectReader& server) {
+    out.server = read_server(server);
+    out.account = read_server_account(server);
+  });
+  out.headers = object.headers("headers");
+  object.ignore({"servers"});
+  object.finish();
+  return out;
+}
+
+node::VlessOutbound read_vless_outbound(ObjectReader object) {
+  node::VlessOutbound out;
+  const auto read_user = [&](ObjectReader& user) {
+    out.user = read_vless_user(user);
+    const std::string encryption = user.string("encryption");
+    if (encryption != "none") {
+      user.fail("encryption", encryption.empty() ? "missing: \"none\" must be said" : "only \"none\" is supported yet");
+    }
+  };
+  with_server(object, "vnext", [&](ObjectReader& server) {
+    out.server = read_server(server);
+    if (server.find("id") != nullptr) return read_user(server);
+    int count = 0;
+    server.objects("users", [&](ObjectReader& user) {
+      if (++count == 1) read_user(user);
+    });
+    if (count != 1) server.fail("users", "exactly one user is wanted, found " + std::to_string(count));
+  });
+  object.ignore({"vnext"});
+  object.finish();
+  return out;
+}
+
+constexpr std::string_view kNotYet[] = {"vmess",    "trojan",  "shadowsocks", "wireguard", "tun",
+                                        "hysteria", "mtproto", "dns",         "loopback"};
+
+void refuse_protocol(ObjectReader& object, const std::string& protocol, std::string_view supported) {
+  if (protocol.empty()) return object.fail("protocol", "missing: expected one of " + std::string(supported));
+  for (std::string_view known : kNotYet) {
+    if (protocol == known) {
+      return object.fail("protocol",
+                         "\"" + protocol + "\" is not supported yet; supported are " + std::string(supported));
+    }
+  }
+  object.fail("protocol", "unknown protocol \"" + protocol + "\"; supported are " + std::string(supported));
+}
+
+}  // namespace
+
+node::InboundOptions read_inbound(ObjectReader& object) {
+  node::InboundOptions out;
+  out.path = object.path();
+  out.tag = object.string("tag");
+  out.listen = object.string("listen", "0.0.0.0");
+  read_ports(object, out);
+  const std::string protocol = object.string("protocol");
+  ObjectReader settings = object.object("settings");
+  if (protocol == "socks") {
+    out.settings = read_socks_inbound(settings);
+  } else if (protocol == "http") {
+    out.settings = read_http_inbound(settings);
+  } else if (protocol == "mixed") {
+    node::SocksInbound socks = read_socks_inbound(settings);
+    out.settings = node::MixedInbound{.accounts = std::move(socks.accounts), .level = socks.level};
+  } else if (protocol == "vless") {
+    out.settings = read_vless_inbound(settings);
+  } else if (protocol == "dokodemo-door" || protocol == "tunnel") {
+    out.settings = read_dokodemo(settings);
+  } else {
+    refuse_protocol(object, protocol, "\"socks\", \"http\", \"mixed\", \"vless\", \"dokodemo-door\"");
+  }
+  out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
+  refuse_unless_disabled(object, "sniffing", "sniffing");
+  object.ignore({"allocate"});
+  return out;
+}
+
+node::OutboundOptions read_outbound(ObjectReader& object) {
+  node::OutboundOptions out;
+  out.path = object.path();
+  out.tag = object.string("tag");
+  const std::string protocol = object.string("protocol");
+  ObjectReader settings = object.object("settings");
+  if (protocol == "freedom" || protocol == "direct") {
+    out.settings = read_freedom(settings);
+  } else if (protocol == "blackhole" || protocol == "block") {
+    out.settings = read_blackhole(settings);
+  } else if (protocol == "socks") {
+    out.settings = read_socks_outbound(settings);
+  } else if (protocol == "http") {
+    out.settings = read_http_outbound(settings);
+  } else if (protocol == "vless") {
+    out.settings = read_vless_outbound(settings);
+  } else {
+    refuse_protocol(object, protocol, "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\"");
+  }
+  out.stream = read_stream(object.object("streamSettings"), Side::kOutbound);
+  if (const std::string from = object.string("sendThrough"); !from.empty() && from != "0.0.0.0") {
+    out.send_through = IpAddress::parse(from);
+    if (!out.send_through) object.fail("sendThrough", "expected an IP address, found \"" + from + "\"");
+  }
+  ObjectReader proxy = object.object("proxySettings");
+  out.proxy_tag = proxy.string("tag");
+  proxy.ignore({"transportLayer"});
+  proxy.finish();
+  refuse_unless_disabled(object, "mux", "multiplexing");
+  object.ignore({"domainStrategy", "targetStrategy"});
+  return out;
+}
+
+}  // namespace winze::config

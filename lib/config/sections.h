@@ -1,0 +1,17 @@
+// The parts of a V2Ray configuration, each from its object.
+#pragma once
+
+#include "object_reader.h"
+#include "winze/node/options.h"
+
+namespace winze::config {
+
+enum class Side { kInbound, kOutbound };
+
+node::InboundOptions read_inbound(ObjectReader& object);
+node::OutboundOptions read_outbound(ObjectReader& object);
+node::StreamSettings read_stream(ObjectReader object, Side side);
+node::LogOptions read_log(ObjectReader object);
+void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node::PolicyLevel>>& levels);
+
+}  // namespace winze::config

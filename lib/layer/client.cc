@@ -1,0 +1,51 @@
+#include "winze/layer/client.h"
+
+#include <utility>
+
+#include "winze/io/codec_stream.h"
+#include "winze/proto/vless/codec.h"
+
+namespace winze {
+namespace {
+
+// `make` is called with the environment and each destination.
+template <typename Make>
+Layer layer(Make make) {
+  return [make](Environment& environment, DialerPtr below) {
+    return codec_dialer(
+        environment, std::move(below),
+        [make, &environment](const Destination& destination) -> std::unique_ptr<StreamCodec> {
+          return make(environment, destination);
+        },
+        kOpeningTimeout);
+  };
+}
+
+}  // namespace
+
+Layer tls::client(std::shared_ptr<ClientContext> context, std::string server_name) {
+  return layer([context, server_name](Environment& environment, const Destination& destination) {
+    return client_codec(context, server_name.empty() ? destination.host_text() : server_name, environment.pool);
+  });
+}
+
+Layer vless::client(const Uuid& id) {
+  return layer(
+      [id](Environment&, const Destination& destination) { return std::make_unique<ClientCodec>(id, destination); });
+}
+
+Layer socks::client(ClientOptions options) {
+  return layer([options = std::make_shared<const ClientOptions>(std::move(options))](Environment&,
+                                                                                     const Destination& destination) {
+    return std::make_unique<ClientCodec>(options, destination);
+  });
+}
+
+Layer http::client(ClientOptions options) {
+  return layer([options = std::make_shared<const ClientOptions>(std::move(options))](Environment&,
+                                                                                     const Destination& destination) {
+    return std::make_unique<ClientCodec>(options, destination);
+  });
+}
+
+}  // namespace winze

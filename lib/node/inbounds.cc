@@ -1,0 +1,179 @@
+#include "inbounds.h"
+
+#include <string>
+#include <utility>
+
+#include "winze/base/status.h"
+#include "winze/io/tcp.h"
+#include "winze/layer/tls.h"
+#include "winze/proto/credentials.h"
+#include "winze/proto/mixed_server.h"
+#include "winze/proto/proxy_protocol/header.h"
+#include "winze/proto/user_id.h"
+#include "winze/proto/vless/codec.h"
+#include "winze/proto/vless/fallback.h"
+
+namespace winze::node {
+namespace {
+
+chain::Policy to_policy(const PolicyLevel& level) {
+  return {.handshake = level.handshake,
+          .idle = level.idle,
+          .uplink_only = level.uplink_only,
+          .downlink_only = level.downlink_only};
+}
+
+std::shared_ptr<const Credentials> to_credentials(const std::vector<Account>& accounts) {
+  if (accounts.empty()) return nullptr;
+  auto list = std::make_shared<PasswordList>();
+  for (const Account& account : accounts) list->add(account.user, as_text(account.password.span()));
+  return list;
+}
+
+class Builder {
+ public:
+  Builder(Environment& environment, const NodeOptions& options, std::size_t index, const TlsContexts& contexts)
+      : environment_(environment),
+        options_(options),
+        index_(index),
+        inbound_(options.inbounds[index]),
+        contexts_(contexts),
+        out_(std::make_shared<chain::Inbound>()) {}
+
+  absl::StatusOr<std::shared_ptr<chain::Inbound>> build() {
+    out_->tag = inbound_.tag;
+    out_->policy = to_policy(options_.policy(0));
+    out_->policy_of = [&options = options_](std::uint32_t level) { return to_policy(options.policy(level)); };
+    add_transports();
+    const absl::Status status = std::visit([&](const auto& settings) { return add(settings); }, inbound_.settings);
+    if (!status.ok()) return status;
+    return std::move(out_);
+  }
+
+ private:
+  absl::Status error(std::string_view where, std::string_view message) const {
+    return absl::InvalidArgumentError(inbound_.path + std::string(where) + ": " + std::string(message));
+  }
+
+  // --- the transports ---
+
+  void add_transports() {
+    if (inbound_.stream.socket.accept_proxy_protocol) add_proxy_protocol();
+    if (auto context = contexts_.inbound(index_)) {
+      out_->transports.push_back(
+          {.name = "tls",
+           .make = [context, &pool = environment_.pool] { return tls::server_codec(context, pool); },
+           .learn =
+               [](StreamCodec& codec, chain::Connection& connection) {
+                 const tls::SessionInfo& info = static_cast<tls::Codec&>(codec).info();
+                 connection.server_name = info.server_name;
+                 connection.alpn = info.alpn;
+               }});
+    }
+  }
+
+  void add_proxy_protocol() {
+    out_->transports.push_back({.name = "proxy-protocol",
+                                .make = [] { return std::make_unique<proxy_protocol::ServerCodec>(); },
+                                .learn =
+                                    [](StreamCodec& codec, chain::Connection& connection) {
+                                      const auto& addresses =
+                                          static_cast<proxy_protocol::ServerCodec&>(codec).addresses();
+                                      if (addresses) connection.source = addresses->source;
+                                    }});
+  }
+
+  // --- the protocols ---
+
+  absl::Status add(const SocksInbound& settings) {
+    out_->protocol = "socks";
+    const socks::ServerOptions server{.credentials = to_credentials(settings.accounts), .udp = false};
+    out_->make_proxy = [server](const chain::Connection&) { return std::make_unique<socks::ServerCodec>(server); };
+    return absl::OkStatus();
+  }
+
+  absl::Status add(const HttpInbound& settings) {
+    out_->protocol = "http";
+    const http::ServerOptions server{.credentials = to_credentials(settings.accounts)};
+    out_->make_proxy = [server](const chain::Connection&) { return std::make_unique<http::ServerCodec>(server); };
+    return absl::OkStatus();
+  }
+
+  absl::Status add(const MixedInbound& settings) {
+    out_->protocol = "mixed";
+    const auto credentials = to_credentials(settings.accounts);
+    out_->make_proxy = [credentials](const chain::Connection&) {
+      return std::make_unique<MixedServerCodec>(socks::ServerOptions{.credentials = credentials},
+                                                http::ServerOptions{.credentials = credentials});
+    };
+    return absl::OkStatus();
+  }
+
+  absl::Status add(const VlessInbound& settings) {
+    out_->protocol = "vless";
+    auto users = std::make_shared<vless::UserTable>();
+    for (std::size_t i = 0; i < settings.users.size(); ++i) {
+      const VlessUser& user = settings.users[i];
+      const std::string where = ".settings.clients[" + std::to_string(i) + "].id";
+      const std::optional<Uuid> id = parse_user_id(user.id);
+      if (!id) return error(where, "\"" + user.id + "\" is not a UUID, nor 1 to 30 characters that stand for one");
+      vless::Account account{.name = user.email.empty() ? id->to_string() : user.email,
+                             .level = static_cast<int>(user.level)};
+      if (!users->add(*id, std::move(account))) return error(where, "another user has this id");
+    }
+    out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users))](const chain::Connection&) {
+      return std::make_unique<vless::ServerCodec>(users);
+    };
+    return add_fallbacks(settings);
+  }
+
+  absl::Status add_fallbacks(const VlessInbound& settings) {
+    if (settings.fallbacks.empty()) return absl::OkStatus();
+    std::vector<vless::Fallback> entries;
+    for (std::size_t i = 0; i < settings.fallbacks.size(); ++i) {
+      const VlessFallback& f = settings.fallbacks[i];
+      const auto destination = vless::parse_fallback_destination(f.dest);
+      if (!destination) {
+        return error(".settings.fallbacks[" + std::to_string(i) + "].dest",
+                     "expected \"host:port\", a port, or a socket's path, found \"" + f.dest + "\"");
+      }
+      entries.push_back({f.name, f.alpn, f.path, *destination, f.proxy_protocol});
+    }
+    auto table = vless::FallbackTable::create(entries);
+    if (!table.ok()) return error(".settings", message_of(table.status()));
+    out_->fallback = [table = std::make_shared<const vless::FallbackTable>(std::move(*table)), &env = environment_](
+                         const chain::Connection& connection,
+                         std::span<const std::uint8_t> first) -> std::optional<chain::FallbackTarget> {
+      const vless::Fallback* found = table->select(first, connection.server_name, connection.alpn);
+      if (found == nullptr) return std::nullopt;
+      const auto* path = std::get_if<vless::UnixPath>(&found->destination);
+      return chain::FallbackTarget{
+          .dialer = path != nullptr ? unix_to(env, path->path) : tcp_to(env, std::get<Destination>(found->destination)),
+          .proxy_protocol = found->proxy_protocol};
+    };
+    return absl::OkStatus();
+  }
+
+  absl::Status add(const DokodemoInbound& settings) {
+    out_->protocol = "dokodemo-door";
+    out_->destination = settings.destination;
+    out_->policy = to_policy(options_.policy(settings.level));
+    return absl::OkStatus();
+  }
+
+  Environment& environment_;
+  const NodeOptions& options_;
+  std::size_t index_;
+  const InboundOptions& inbound_;
+  const TlsContexts& contexts_;
+  std::shared_ptr<chain::Inbound> out_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<chain::Inbound>> make_inbound(Environment& environment, const NodeOptions& options,
+                                                             std::size_t index, const TlsContexts& contexts) {
+  return Builder(environment, options, index, contexts).build();
+}
+
+}  // namespace winze::node

@@ -1,0 +1,129 @@
+#include "winze/node/instance.h"
+
+#include <charconv>
+#include <utility>
+
+#include "inbounds.h"
+#include "outbounds.h"
+#include "winze/io/tcp.h"
+
+namespace winze::node {
+
+struct Instance::Parts {
+  Environment& environment;
+  const NodeOptions& options;
+  std::shared_ptr<TlsContexts> contexts;
+  Log& log;
+  std::vector<Outbound> outbounds;
+  std::vector<std::shared_ptr<chain::Inbound>> inbounds;
+  std::vector<std::unique_ptr<chain::Server>> servers;
+  std::size_t draining = 0;
+  absl::AnyInvocable<void()> drained;
+};
+
+namespace {
+
+bool is_unix(std::string_view listen) { return listen.starts_with('/') || listen.starts_with('@'); }
+
+absl::Status failed(const InboundOptions& inbound, const std::string& what) {
+  return absl::UnavailableError(inbound.path + ": " + what);
+}
+
+ListenResult open_unix(Environment& environment, std::string_view listen) {
+  unsigned mode = 0;
+  const std::size_t comma = listen.rfind(',');
+  if (comma != listen.npos) {
+    std::from_chars(listen.data() + comma + 1, listen.data() + listen.size(), mode, 8);
+    listen = listen.substr(0, comma);
+  }
+  return unix_listen(environment, listen, mode);
+}
+
+}  // namespace
+
+Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Instance::~Instance() = default;
+
+absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
+                                                           std::shared_ptr<TlsContexts> contexts, Log& log) {
+  std::unique_ptr<Parts> parts(new Parts{environment, options, std::move(contexts), log, {}, {}, {}, 0, nullptr});
+  auto outbounds = make_outbounds(environment, options, *parts->contexts);
+  if (!outbounds.ok()) return outbounds.status();
+  parts->outbounds = std::move(*outbounds);
+  if (parts->outbounds.empty()) return absl::InvalidArgumentError("outbounds: at least one is needed");
+  for (std::size_t i = 0; i < options.inbounds.size(); ++i) {
+    auto inbound = make_inbound(environment, options, i, *parts->contexts);
+    if (!inbound.ok()) return inbound.status();
+    const Outbound& first = parts->outbounds.front();
+    (*inbound)->router = [&first](const chain::Connection&) {
+      return chain::Route{.outbound = first.tag, .dialer = first.dialer};
+    };
+    (*inbound)->on_end = [&log](const chain::Connection& connection) { log.on_connection(connection); };
+    parts->inbounds.push_back(std::move(*inbound));
+  }
+  return std::unique_ptr<Instance>(new Instance(std::move(parts)));
+}
+
+absl::Status Instance::listen(bool share_ports) {
+  Parts& p = *parts_;
+  auto serve = [&](ListenResult result, std::size_t i) {
+    if (result.error) return failed(p.options.inbounds[i], result.what);
+    p.servers.push_back(std::make_unique<chain::Server>(p.environment, std::move(result.listener), p.inbounds[i]));
+    return absl::OkStatus();
+  };
+  for (std::size_t i = 0; i < p.options.inbounds.size(); ++i) {
+    const InboundOptions& inbound = p.options.inbounds[i];
+    absl::Status status;
+    if (is_unix(inbound.listen)) {
+      status = serve(open_unix(p.environment, inbound.listen), i);
+    } else if (const auto address = IpAddress::parse(inbound.listen)) {
+      const TcpListenOptions tcp{.socket = to_socket_options(inbound.stream.socket),
+                                 .reuse_port = share_ports,
+                                 .v6_only = inbound.stream.socket.v6_only,
+                                 .transparent = inbound.stream.socket.transparent};
+      for (unsigned port = inbound.port_from; port <= inbound.port_to && status.ok(); ++port) {
+        status = serve(tcp_listen(p.environment, {*address, static_cast<std::uint16_t>(port)}, tcp), i);
+      }
+    } else {
+      status =
+          failed(inbound, "cannot listen on \"" + inbound.listen + "\": an IP address or a socket's path is wanted");
+    }
+    if (!status.ok()) {
+      p.servers.clear();
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<Endpoint> Instance::listening() const {
+  std::vector<Endpoint> out;
+  for (const auto& server : parts_->servers) out.push_back(server->local());
+  return out;
+}
+
+std::size_t Instance::connections() const {
+  std::size_t n = 0;
+  for (const auto& server : parts_->servers) n += server->connections();
+  return n;
+}
+
+void Instance::stop(Duration grace, absl::AnyInvocable<void()> drained) {
+  Parts& p = *parts_;
+  p.draining = p.servers.size();
+  p.drained = std::move(drained);
+  for (auto& server : p.servers) {
+    server->stop(grace, [&p] {
+      if (--p.draining == 0 && p.drained) std::exchange(p.drained, nullptr)();
+    });
+  }
+}
+
+DialerPtr Instance::outbound(std::string_view tag) const {
+  for (const Outbound& outbound : parts_->outbounds) {
+    if (tag.empty() || outbound.tag == tag) return outbound.dialer;
+  }
+  return nullptr;
+}
+
+}  // namespace winze::node

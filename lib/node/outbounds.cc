@@ -1,0 +1,205 @@
+#include "outbounds.h"
+
+#include <asio/post.hpp>
+#include <utility>
+
+#include "winze/io/memory.h"
+#include "winze/layer/client.h"
+#include "winze/proto/user_id.h"
+
+namespace winze::node {
+namespace {
+
+// Dials `server` through another dialer, whatever it is asked for.
+class FixedDialer final : public Dialer {
+ public:
+  FixedDialer(DialerPtr below, Destination server) : below_(std::move(below)), server_(std::move(server)) {}
+  Pending dial(const Destination&, Handler handler) override { return below_->dial(server_, std::move(handler)); }
+  const Executor& executor() const override { return below_->executor(); }
+
+ private:
+  DialerPtr below_;
+  Destination server_;
+};
+
+// Replaces parts of the destination (freedom's redirect).
+class RedirectDialer final : public Dialer {
+ public:
+  RedirectDialer(DialerPtr below, std::string host, std::uint16_t port)
+      : below_(std::move(below)), host_(std::move(host)), port_(port) {}
+  Pending dial(const Destination& asked, Handler handler) override {
+    Destination to = asked;
+    if (!host_.empty()) to = Destination(host_, to.port, to.network);
+    if (port_ != 0) to.port = port_;
+    return below_->dial(to, std::move(handler));
+  }
+  const Executor& executor() const override { return below_->executor(); }
+
+ private:
+  DialerPtr below_;
+  std::string host_;
+  std::uint16_t port_;
+};
+
+// Takes every stream and ends it at once.
+class BlackholeDialer final : public Dialer {
+ public:
+  BlackholeDialer(Environment& environment, bool http_response)
+      : environment_(environment), http_response_(http_response) {}
+
+  Pending dial(const Destination&, Handler handler) override {
+    auto [mine, theirs] = memory_pair(environment_);
+    if (http_response_) {
+      mine->write(
+          Buffer::copy_of("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nCache-Control: max-age=3600, public\r\n"
+                          "Content-Length: 0\r\n\r\n"),
+          [](std::error_code) {});
+    }
+    // Dropping `mine` is the end of the stream, behind what was written.
+    asio::post(environment_.executor, [handler = std::move(handler), theirs = std::move(theirs)]() mutable {
+      handler({}, std::move(theirs));
+    });
+    return {};
+  }
+  const Executor& executor() const override { return environment_.executor; }
+
+ private:
+  Environment& environment_;
+  bool http_response_;
+};
+
+class Assembly {
+ public:
+  Assembly(Environment& environment, const NodeOptions& options, const TlsContexts& contexts)
+      : environment_(environment), options_(options), contexts_(contexts), built_(options.outbounds.size()) {}
+
+  absl::StatusOr<DialerPtr> build(std::size_t index) {
+    if (built_[index].dialer) return built_[index].dialer;
+    if (std::exchange(built_[index].building, true)) {
+      return absl::InvalidArgumentError(options_.outbounds[index].path +
+                                        ".proxySettings.tag: the outbounds connect through each other in a circle");
+    }
+    auto dialer =
+        std::visit([&](const auto& settings) { return make(index, settings); }, options_.outbounds[index].settings);
+    if (dialer.ok()) built_[index].dialer = *dialer;
+    return dialer;
+  }
+
+ private:
+  struct Built {
+    DialerPtr dialer;
+    bool building = false;
+  };
+
+  TcpDialOptions dial_options(const OutboundOptions& outbound) const {
+    return {.socket = to_socket_options(outbound.stream.socket), .bind_address = outbound.send_through};
+  }
+
+  // --- the bottom and the transports ---
+
+  absl::StatusOr<DialerPtr> through(const OutboundOptions& outbound) {
+    if (outbound.proxy_tag.empty()) return nullptr;
+    for (std::size_t i = 0; i < options_.outbounds.size(); ++i) {
+      if (options_.outbounds[i].tag == outbound.proxy_tag) return build(i);
+    }
+    return absl::InvalidArgumentError(outbound.path + ".proxySettings.tag: there is no outbound \"" +
+                                      outbound.proxy_tag + "\"");
+  }
+
+  absl::StatusOr<DialerPtr> to_server(std::size_t index, const Destination& server) {
+    const OutboundOptions& outbound = options_.outbounds[index];
+    auto via = through(outbound);
+    if (!via.ok()) return via.status();
+    DialerPtr dialer =
+        *via ? std::make_shared<FixedDialer>(*via, server) : tcp_to(environment_, server, dial_options(outbound));
+    if (auto context = contexts_.outbound(index)) {
+      std::string name = outbound.stream.tls->server_name;
+      if (name.empty()) name = server.host_text();
+      dialer = tls::client(context, name)(environment_, std::move(dialer));
+    }
+    return dialer;
+  }
+
+  // The proxy protocol `layer`, over the way to its server.
+  absl::StatusOr<DialerPtr> over_server(std::size_t index, const Destination& server, const Layer& layer) {
+    auto below = to_server(index, server);
+    if (!below.ok()) return below;
+    return layer(environment_, std::move(*below));
+  }
+
+  // --- the protocols ---
+
+  absl::StatusOr<DialerPtr> make(std::size_t index, const FreedomOutbound& settings) {
+    const OutboundOptions& outbound = options_.outbounds[index];
+    auto via = through(outbound);
+    if (!via.ok()) return via.status();
+    TcpDialOptions tcp = dial_options(outbound);
+    if (settings.strategy == FreedomOutbound::Strategy::kUseIpv4) tcp.family = TcpDialOptions::Family::kV4;
+    if (settings.strategy == FreedomOutbound::Strategy::kUseIpv6) tcp.family = TcpDialOptions::Family::kV6;
+    DialerPtr dialer = *via ? *via : tcp_dialer(environment_, tcp);
+    if (!settings.redirect) return dialer;
+    return std::make_shared<RedirectDialer>(std::move(dialer), settings.redirect->first, settings.redirect->second);
+  }
+
+  absl::StatusOr<DialerPtr> make(std::size_t, const BlackholeOutbound& settings) {
+    return std::make_shared<BlackholeDialer>(environment_, settings.http_response);
+  }
+
+  absl::StatusOr<DialerPtr> make(std::size_t index, const SocksOutbound& settings) {
+    socks::ClientOptions client;
+    if (settings.account) {
+      client.user = settings.account->user;
+      client.password = settings.account->password;
+    }
+    return over_server(index, settings.server, socks::client(std::move(client)));
+  }
+
+  absl::StatusOr<DialerPtr> make(std::size_t index, const HttpOutbound& settings) {
+    http::ClientOptions client;
+    if (settings.account) {
+      client.user = settings.account->user;
+      client.password = settings.account->password;
+    }
+    for (const auto& [name, value] : settings.headers) client.fields.add(name, value);
+    return over_server(index, settings.server, http::client(std::move(client)));
+  }
+
+  absl::StatusOr<DialerPtr> make(std::size_t index, const VlessOutbound& settings) {
+    const std::optional<Uuid> id = parse_user_id(settings.user.id);
+    if (!id) {
+      return absl::InvalidArgumentError(options_.outbounds[index].path + ".settings: \"" + settings.user.id +
+                                        "\" is not a user id: a UUID, or 1 to 30 characters that stand for one");
+    }
+    return over_server(index, settings.server, vless::client(*id));
+  }
+
+  Environment& environment_;
+  const NodeOptions& options_;
+  const TlsContexts& contexts_;
+  std::vector<Built> built_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<Outbound>> make_outbounds(Environment& environment, const NodeOptions& options,
+                                                     const TlsContexts& contexts) {
+  Assembly assembly(environment, options, contexts);
+  std::vector<Outbound> out;
+  for (std::size_t i = 0; i < options.outbounds.size(); ++i) {
+    auto dialer = assembly.build(i);
+    if (!dialer.ok()) return dialer.status();
+    out.push_back({options.outbounds[i].tag, std::move(*dialer)});
+  }
+  return out;
+}
+
+SocketOptions to_socket_options(const SocketSettings& settings) {
+  return {.keep_alive_idle = settings.keep_alive_idle,
+          .keep_alive_interval = settings.keep_alive_interval,
+          .mark = settings.mark,
+          .interface = settings.interface,
+          .congestion_control = settings.congestion_control,
+          .fast_open = settings.tcp_fast_open};
+}
+
+}  // namespace winze::node
