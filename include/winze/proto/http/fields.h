@@ -32,6 +32,10 @@ class Fields {
   void set(std::string_view name, std::string_view value);
   // Returns how many were there.
   std::size_t remove(std::string_view name);
+  template <typename Predicate>
+  void remove_if(Predicate&& predicate) {
+    std::erase_if(fields_, predicate);
+  }
 
   // The value of the first field of this name; null when there is none. Valid until the fields are changed.
   const std::string* find(std::string_view name) const;
