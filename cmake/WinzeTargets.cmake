@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 add_library(winze_options INTERFACE)
 target_compile_features(winze_options INTERFACE cxx_std_20)
-target_compile_options(winze_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+target_compile_options(winze_options INTERFACE -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wnon-virtual-dtor
   -Wno-missing-field-initializers
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms of GCC 12 (its bug 105651)
 if(WINZE_SANITIZE)

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "footprint.h"
 #include "load.h"
 #include "winze/base/status.h"
 #include "winze/io/system.h"
@@ -52,6 +53,7 @@ class Runner {
     for (std::size_t i = 1; i < workers_.size(); ++i) {
       workers_[i]->thread = std::thread([worker = workers_[i].get()] { worker->context.run(); });
     }
+    drop_startup_memory();
     workers_[0]->context.run();
     for (auto& worker : workers_) {
       if (worker->thread.joinable()) worker->thread.join();
