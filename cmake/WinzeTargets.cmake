@@ -6,7 +6,7 @@ add_library(winze_options INTERFACE)
 target_compile_features(winze_options INTERFACE cxx_std_20)
 target_compile_options(winze_options INTERFACE -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wnon-virtual-dtor
   -Wno-missing-field-initializers
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms of GCC 12 (its bug 105651)
+  "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-maybe-uninitialized>")  # false alarms of GCC 12
 if(WINZE_SANITIZE)
   target_compile_options(winze_options INTERFACE -fsanitize=${WINZE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(winze_options INTERFACE -fsanitize=${WINZE_SANITIZE})
