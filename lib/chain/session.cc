@@ -4,21 +4,13 @@
 #include <cstring>
 #include <utility>
 
+#include "forward.h"
+#include "refusal.h"
 #include "winze/base/error.h"
 #include "winze/proto/proxy_protocol/header.h"
 
 namespace winze::chain {
 namespace {
-
-Refusal refusal_for(std::error_code error) {
-  if (error == std::errc::connection_refused) return Refusal::kConnectionRefused;
-  if (error == std::errc::network_unreachable) return Refusal::kNetworkUnreachable;
-  if (error == std::errc::host_unreachable || error == Errc::kUnresolved) return Refusal::kHostUnreachable;
-  if (error == Errc::kTimedOut || error == std::errc::timed_out) return Refusal::kTimedOut;
-  if (error == Errc::kRefusedPolicy) return Refusal::kNotAllowed;
-  if (error == Errc::kUnsupported) return Refusal::kUnsupportedCommand;
-  return Refusal::kGeneral;
-}
 
 struct Session : std::enable_shared_from_this<Session> {
   Session(Environment& env, std::shared_ptr<const Inbound> in, StreamPtr accepted, absl::AnyInvocable<void()> on_done)
@@ -59,9 +51,17 @@ struct Session : std::enable_shared_from_this<Session> {
     }
     client = std::move(opened.stream);
     proxy = static_cast<ProxyServerCodec*>(opened.codec);
+    if (proxy->is_forward()) return start_forward();
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
     dial();
+  }
+
+  // Plain HTTP requests: each leaves a record of its own.
+  void start_forward() {
+    if (!inbound->forward) return fail(inbound->protocol, Errc::kUnsupported);
+    reported = true;
+    step = forward(environment, inbound, connection, std::move(client), [self = shared_from_this()] { self->end(); });
   }
 
   Duration time_left() const {
@@ -158,7 +158,7 @@ struct Session : std::enable_shared_from_this<Session> {
     client.reset();
     server.reset();
     connection.duration = environment.clock.now() - begun;
-    if (inbound->on_end) inbound->on_end(connection);
+    if (inbound->on_end && !reported) inbound->on_end(connection);
     if (auto report = std::exchange(done, nullptr)) report();
   }
 
@@ -181,6 +181,7 @@ struct Session : std::enable_shared_from_this<Session> {
   Connection connection;
   TimePoint begun;
   Pending step;
+  bool reported = false;  // by others
   bool over = false;
 };
 

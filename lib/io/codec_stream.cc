@@ -20,36 +20,56 @@ struct State : std::enable_shared_from_this<State> {
 
   // --- reading ---
 
+  void read(Stream::ReadHandler handler) {
+    read_handler = std::move(handler);
+    if (!reading) start_read();
+  }
+
   void start_read() {
-    if (!primed || read_error) {
-      return asio::post(environment.executor, [self = shared_from_this()] {
-        if (self->closed) return self->finish_read(Errc::kAborted, {});
-        if (self->read_error) return self->finish_read(self->read_error, {});
-        self->primed = true;
-        self->opened(std::move(self->unopened));
-      });
+    reading = true;
+    if (!primed || !ready.empty() || read_error) {
+      return asio::post(environment.executor, [self = shared_from_this()] { self->read_kept(); });
     }
     below->read([self = shared_from_this()](std::error_code error, Buffer data) {
-      if (self->closed) return self->finish_read(Errc::kAborted, {});
+      if (self->closed) return self->deliver(Errc::kAborted, {});
       if (!error) return self->opened(std::move(data));
       if (error == Errc::kEof) error = self->codec->open_end();
       self->read_error = error;
-      self->finish_read(error, {});
+      self->deliver(error, {});
     });
+  }
+
+  // What the opening left, or what was read before it was asked for.
+  void read_kept() {
+    if (closed) return deliver(Errc::kAborted, {});
+    if (!ready.empty()) return deliver({}, std::move(ready));
+    if (read_error) return deliver(read_error, {});
+    primed = true;
+    opened(std::move(unopened));
   }
 
   void opened(Buffer data) {
     const std::error_code error = codec->open(data, reply);
     if (!reply.empty()) send_reply();
     if (error) read_error = error;
-    if (!data.empty()) return finish_read({}, std::move(data));
-    if (read_error) return finish_read(read_error, {});
+    if (!data.empty()) return deliver({}, std::move(data));
+    if (read_error) return deliver(read_error, {});
+    if (!read_handler && !is_write_waiting()) {
+      reading = false;
+      return run_deferred();
+    }
     start_read();
   }
 
-  void finish_read(std::error_code error, Buffer data) {
-    auto handler = std::exchange(read_handler, nullptr);
-    handler(error, std::move(data));
+  // To the application, or aside when it has not asked yet.
+  void deliver(std::error_code error, Buffer data) {
+    reading = false;
+    if (auto handler = std::exchange(read_handler, nullptr)) {
+      handler(error, std::move(data));
+    } else if (!error) {
+      ready = std::move(data);
+    }
+    run_deferred();
   }
 
   // --- writing ---
@@ -89,8 +109,23 @@ struct State : std::enable_shared_from_this<State> {
   // What waited for the write that has just ended.
   void after_write() {
     if (closed) return;
-    if (deferred) std::exchange(deferred, nullptr)();
+    run_deferred();
     if (!writing && !reply.empty()) send_reply();
+  }
+
+  // Whether a write is held back until the peer has answered.
+  bool is_write_waiting() const { return deferred && !read_error && codec->seal_waits(); }
+
+  void run_deferred() {
+    if (!deferred || writing || closed || is_write_waiting()) return;
+    std::exchange(deferred, nullptr)();
+  }
+
+  // Runs `operation`, which seals, now or as soon as it may.
+  void when_writable(absl::AnyInvocable<void()> operation) {
+    if (!writing && !codec->seal_waits()) return operation();
+    deferred = std::move(operation);
+    if (!writing && !reading) start_read();
   }
 
   void end_write(StreamCodec::End end) {
@@ -123,9 +158,11 @@ struct State : std::enable_shared_from_this<State> {
   Environment& environment;
   StreamPtr below;
   std::unique_ptr<StreamCodec> codec;
-  Buffer unopened;      // received during the opening, beyond it
-  bool primed = false;  // `unopened` went to open(), which may also yield what the codec kept of the opening
-  Buffer reply;         // what the codec wants to tell the peer
+  Buffer unopened;       // received during the opening, beyond it
+  bool primed = false;   // `unopened` went to open(), which may also yield what the codec kept of the opening
+  Buffer ready;          // opened before the application asked
+  bool reading = false;  // a read is under way
+  Buffer reply;          // what the codec wants to tell the peer
   std::error_code read_error;
   std::error_code write_error;
   bool closed = false;
@@ -148,32 +185,23 @@ class CodecStream final : public Stream {
       const Errc error = s.closed ? Errc::kClosed : Errc::kBusy;
       return asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error, {}); });
     }
-    s.read_handler = std::move(handler);
-    s.start_read();
+    s.read(std::move(handler));
   }
 
   void write(Buffer data, WriteHandler handler) override {
     State& s = *state_;
     if (passes_writes()) return s.below->write(std::move(data), std::move(handler));
     if (std::error_code error = write_refusal()) return s.post_write(std::move(handler), error);
-    if (s.writing) {
-      s.write_handler = std::move(handler);
-      s.deferred = [&s, data = std::move(data)]() mutable { seal_and_write(s, std::move(data)); };
-      return;
-    }
     s.write_handler = std::move(handler);
-    seal_and_write(s, std::move(data));
+    if (!s.writing && !s.codec->seal_waits()) return seal_and_write(s, std::move(data));
+    s.when_writable([&s, data = std::move(data)]() mutable { seal_and_write(s, std::move(data)); });
   }
 
   void shutdown_write(WriteHandler handler) override {
     State& s = *state_;
     if (std::error_code error = write_refusal()) return s.post_write(std::move(handler), error);
     s.write_handler = std::move(handler);
-    if (s.writing) {
-      s.deferred = [&s] { seal_end(s); };
-    } else {
-      seal_end(s);
-    }
+    s.when_writable([&s] { seal_end(s); });
   }
 
   void close() override { state_->close(); }
@@ -189,7 +217,8 @@ class CodecStream final : public Stream {
  private:
   bool passes_reads() const {
     const State& s = *state_;
-    return s.codec->opens_verbatim() && s.unopened.empty() && !s.read_error && !s.read_handler && !s.closed;
+    return s.codec->opens_verbatim() && s.unopened.empty() && s.ready.empty() && !s.read_error && !s.reading &&
+           !s.closed;
   }
   bool passes_writes() const {
     const State& s = *state_;
@@ -203,6 +232,11 @@ class CodecStream final : public Stream {
   }
 
   static void seal_and_write(State& s, Buffer data) {
+    // A write that waited for the peer's answer, and got its refusal.
+    if (s.codec->seal_waits()) {
+      s.write_error = s.read_error;
+      return s.post_write(std::exchange(s.write_handler, nullptr), s.write_error);
+    }
     if (std::error_code error = s.codec->seal(data)) {
       s.write_error = error;
       return s.post_write(std::exchange(s.write_handler, nullptr), error);
@@ -215,6 +249,10 @@ class CodecStream final : public Stream {
   }
 
   static void seal_end(State& s) {
+    if (s.codec->seal_waits()) {
+      s.write_error = s.read_error;
+      return s.post_write(std::exchange(s.write_handler, nullptr), s.write_error);
+    }
     s.ended = true;
     s.writing = true;
     Buffer mark = std::exchange(s.reply, {});

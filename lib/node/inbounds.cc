@@ -96,6 +96,7 @@ class Builder {
     out_->protocol = "http";
     const http::ServerOptions server{.credentials = to_credentials(settings.accounts)};
     out_->make_proxy = [server](const chain::Connection&) { return std::make_unique<http::ServerCodec>(server); };
+    out_->forward = http::ForwardOptions{.credentials = server.credentials};
     return absl::OkStatus();
   }
 
@@ -106,6 +107,7 @@ class Builder {
       return std::make_unique<MixedServerCodec>(socks::ServerOptions{.credentials = credentials},
                                                 http::ServerOptions{.credentials = credentials});
     };
+    out_->forward = http::ForwardOptions{.credentials = credentials};
     return absl::OkStatus();
   }
 

@@ -59,6 +59,10 @@ class StreamCodec {
 
   // True while an opening waits for the first payload (seal() of an empty buffer would produce bytes).
   virtual bool holds_opening() const { return false; }
+
+  // True while nothing more may be sealed before the peer's answer has gone through open() (WebSocket early data): the
+  // driver keeps a write, or the end, back until then, and reads on its own if it must.
+  virtual bool seal_waits() const { return false; }
 };
 
 }  // namespace winze

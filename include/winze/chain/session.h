@@ -13,6 +13,7 @@
 #include "winze/io/codec_stream.h"
 #include "winze/io/dialer.h"
 #include "winze/io/relay.h"
+#include "winze/proto/http/forward_request.h"
 #include "winze/proto/proxy_codec.h"
 
 namespace winze::chain {
@@ -75,6 +76,8 @@ struct Inbound {
   std::string protocol;
   std::function<std::unique_ptr<ProxyServerCodec>(const Connection&)> make_proxy;
   Destination destination;
+  // Serves plain HTTP requests that the proxy codec leaves to us (ProxyServerCodec::is_forward); none: refused.
+  std::optional<http::ForwardOptions> forward;
   FallbackChooser fallback;  // may be empty
   Router router;
   std::function<void(const Connection&)> on_end;  // may be empty

@@ -33,7 +33,7 @@ class MixedServerCodec final : public ProxyServerCodec {
   // The codec that the first byte chose; null: the other one, or no byte has come.
   const socks::ServerCodec* as_socks() const { return std::get_if<socks::ServerCodec>(&codec_); }
   const http::ServerCodec* as_http() const { return std::get_if<http::ServerCodec>(&codec_); }
-  bool is_forward() const { return as_http() != nullptr && as_http()->is_forward(); }
+  bool is_forward() const override { return as_http() != nullptr && as_http()->is_forward(); }
   bool is_associate() const { return as_socks() != nullptr && as_socks()->is_associate(); }
 
  private:

@@ -45,6 +45,10 @@ class ProxyServerCodec : public StreamCodec {
   // Whether the client waits for the answer before it sends payload (SOCKS, CONNECT): the host then seals an empty
   // buffer right after grant(). Otherwise (VLESS) the answer travels with the first payload.
   virtual bool answers_at_once() const = 0;
+
+  // The client speaks plain HTTP to the proxy instead of asking for a tunnel: request() says nothing, and every byte
+  // from the start of its first request is for the forward engines (winze/proto/http/forward_request.h).
+  virtual bool is_forward() const { return false; }
 };
 
 }  // namespace winze

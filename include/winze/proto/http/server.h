@@ -42,7 +42,7 @@ class ServerCodec final : public ProxyServerCodec {
   bool answers_at_once() const override { return true; }
 
   // The first request is a plain one: request() says nothing, and there is nothing to grant.
-  bool is_forward() const { return is_forward_; }
+  bool is_forward() const override { return is_forward_; }
   // The head of the CONNECT or of the plain request.
   const RequestHead& head() const { return head_; }
 

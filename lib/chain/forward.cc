@@ -1,0 +1,247 @@
+#include "forward.h"
+
+#include <asio/post.hpp>
+#include <optional>
+#include <utility>
+
+#include "refusal.h"
+#include "winze/base/error.h"
+#include "winze/proto/http/answer.h"
+#include "winze/proto/http/forward_request.h"
+#include "winze/proto/http/forward_response.h"
+
+namespace winze::chain {
+namespace {
+
+// How long a client may stay silent between two requests, as it is told.
+constexpr unsigned kKeepAliveSeconds = 60;
+
+struct Forward : std::enable_shared_from_this<Forward> {
+  Forward(Environment& env, std::shared_ptr<const Inbound> in, const Connection& connection, StreamPtr stream,
+          absl::AnyInvocable<void()> on_done)
+      : environment(env),
+        inbound(std::move(in)),
+        pattern(connection),
+        record(connection),
+        client(std::move(stream)),
+        requests(*inbound->forward),
+        timer(env.clock.make_timer()),
+        done(std::move(on_done)) {}
+
+  // --- one request after the other ---
+
+  void next_request() {
+    record = pattern;
+    begun = environment.clock.now();
+    exchange_open = false;
+    limit = std::min<Duration>(inbound->policy.idle, std::chrono::seconds(kKeepAliveSeconds));
+    touch();
+    pump_request({});
+  }
+
+  // Feeds the request engine, with what the client has sent.
+  void pump_request(Buffer more) {
+    from_client.append(std::as_const(more).span());
+    for (;;) {
+      if (over) return;
+      Buffer out;
+      switch (requests.feed(from_client, out)) {
+        case http::ForwardRequests::Event::kMore:
+          return read_client();
+        case http::ForwardRequests::Event::kHead:
+          return dial(std::move(out));
+        case http::ForwardRequests::Event::kBody:
+          return write_origin(std::move(out), false);
+        case http::ForwardRequests::Event::kEnd:
+          return write_origin(std::move(out), true);
+        case http::ForwardRequests::Event::kConnect:
+          return end({}, {});
+        case http::ForwardRequests::Event::kRejected:
+          if (response && response->has_answered()) out.release();
+          return answer_and_end("http", requests.error(), std::move(out));
+      }
+    }
+  }
+
+  void read_client() {
+    client->read([self = shared_from_this()](std::error_code error, Buffer data) {
+      if (self->over) return;
+      self->touch();
+      if (!error) return self->pump_request(std::move(data));
+      const bool orderly = error == Errc::kEof && self->requests.is_between() && !self->exchange_open;
+      self->end(orderly ? "" : "request", orderly ? std::error_code() : error);
+    });
+  }
+
+  void dial(Buffer head) {
+    exchange_open = true;
+    limit = inbound->policy.idle;
+    record.destination = requests.request().proxy.destination;
+    record.user = requests.request().proxy.user;
+    const Route route = inbound->router(record);
+    record.outbound = route.outbound;
+    if (!route.dialer) return refuse(Errc::kRefusedPolicy);
+    dialer = route.dialer;
+    step = dialer->dial(record.destination, [self = shared_from_this(), head = std::move(head)](
+                                                std::error_code error, StreamPtr stream) mutable {
+      if (self->over) return;
+      if (error) return self->refuse(error);
+      self->origin = std::move(stream);
+      self->response.emplace(self->requests.request(), kKeepAliveSeconds);
+      self->write_origin(std::move(head), false);
+      self->read_origin();
+    });
+  }
+
+  void refuse(std::error_code error) {
+    Buffer answer;
+    http::append_answer(http::status_of(refusal_for(error)), inbound->forward->realm, answer);
+    answer_and_end("dial", error, std::move(answer));
+  }
+
+  void write_origin(Buffer data, bool last) {
+    record.up += data.size();
+    origin->write(std::move(data), [self = shared_from_this(), last](std::error_code error) {
+      if (self->over || !self->response) return;
+      self->touch();
+      // The origin may have answered early and closed; its response decides.
+      if (error) return;
+      if (!last) return self->pump_request({});
+      self->response->request_ended();
+      self->request_complete = true;
+      if (self->response_complete) self->finish_exchange();
+    });
+  }
+
+  // --- the response ---
+
+  void read_origin() {
+    origin->read([self = shared_from_this()](std::error_code error, Buffer data) {
+      if (self->over) return;
+      self->touch();
+      if (!error) {
+        self->from_origin = std::move(data);
+        return self->pump_response();
+      }
+      Buffer out;
+      self->on_response(self->response->end(error == Errc::kEof, out), std::move(out));
+    });
+  }
+
+  void pump_response() {
+    Buffer out;
+    const auto event = response->feed(from_origin, out);
+    on_response(event, std::move(out));
+  }
+
+  void on_response(http::ForwardResponse::Event event, Buffer out) {
+    using Event = http::ForwardResponse::Event;
+    if (event == Event::kMore) return read_origin();
+    if (event == Event::kFailed) return answer_and_end("response", response->error(), std::move(out));
+    record.down += out.size();
+    client->write(std::move(out), [self = shared_from_this(), event](std::error_code error) {
+      if (self->over) return;
+      self->touch();
+      if (error) return self->end("client", error);
+      if (event == Event::kBytes) return self->pump_response();
+      self->response_complete = true;
+      if (!self->response->keeps_client()) return self->end({}, {});
+      if (self->request_complete) self->finish_exchange();
+    });
+  }
+
+  void finish_exchange() {
+    report({}, {});
+    step.detach();
+    origin.reset();
+    response.reset();
+    from_origin.release();
+    request_complete = response_complete = false;
+    next_request();
+  }
+
+  // --- the end ---
+
+  void answer_and_end(std::string_view stage, std::error_code error, Buffer answer) {
+    record.stage = stage;
+    record.error = error;
+    // Leaves time for the answer to go out, but not more than the handshake would have.
+    limit = inbound->policy.handshake;
+    exchange_open = true;
+    client->write(std::move(answer), [self = shared_from_this()](std::error_code) {
+      if (self->over) return;
+      self->client->shutdown_write([self](std::error_code) { self->end(self->record.stage, self->record.error); });
+    });
+  }
+
+  void report(std::string_view stage, std::error_code error) {
+    record.stage = stage;
+    record.error = error;
+    record.duration = environment.clock.now() - begun;
+    if (exchange_open && inbound->on_end) inbound->on_end(record);
+  }
+
+  void end(std::string_view stage, std::error_code error) {
+    if (std::exchange(over, true)) return;
+    report(std::string(stage), error);
+    step.detach();
+    timer->disarm();
+    client->close();
+    if (origin) origin->close();
+    if (auto finished = std::exchange(done, nullptr)) finished();
+  }
+
+  void cancel() {
+    if (over) return;
+    step.cancel();
+    asio::post(environment.executor, [self = shared_from_this()] { self->end("session", Errc::kAborted); });
+  }
+
+  // --- time: one timer, re-armed when it fires early ---
+
+  void touch() { last_activity = environment.clock.now(); }
+  void watch() {
+    timer->arm(last_activity + limit, [self = shared_from_this()] {
+      if (self->over) return;
+      if (self->environment.clock.now() < self->last_activity + self->limit) return self->watch();
+      self->end(self->exchange_open ? "idle" : "", self->exchange_open ? Errc::kTimedOut : std::error_code());
+    });
+  }
+
+  Environment& environment;
+  std::shared_ptr<const Inbound> inbound;
+  Connection pattern;
+  Connection record;
+  StreamPtr client;
+  StreamPtr origin;
+  DialerPtr dialer;
+  http::ForwardRequests requests;
+  std::optional<http::ForwardResponse> response;
+  Buffer from_client;
+  Buffer from_origin;
+  TimerPtr timer;
+  absl::AnyInvocable<void()> done;
+  Pending step;
+  TimePoint begun;
+  TimePoint last_activity;
+  Duration limit{0};
+  bool exchange_open = false;  // a request is under way: its end is worth a record
+  bool request_complete = false;
+  bool response_complete = false;
+  bool over = false;
+};
+
+}  // namespace
+
+Pending forward(Environment& environment, std::shared_ptr<const Inbound> inbound, const Connection& connection,
+                StreamPtr client, absl::AnyInvocable<void()> done) {
+  auto forwarding =
+      std::make_shared<Forward>(environment, std::move(inbound), connection, std::move(client), std::move(done));
+  forwarding->next_request();
+  forwarding->watch();
+  return Pending([weak = std::weak_ptr(forwarding)] {
+    if (auto strong = weak.lock()) strong->cancel();
+  });
+}
+
+}  // namespace winze::chain

@@ -1,0 +1,17 @@
+#include "refusal.h"
+
+#include "winze/base/error.h"
+
+namespace winze::chain {
+
+Refusal refusal_for(std::error_code error) {
+  if (error == std::errc::connection_refused) return Refusal::kConnectionRefused;
+  if (error == std::errc::network_unreachable) return Refusal::kNetworkUnreachable;
+  if (error == std::errc::host_unreachable || error == Errc::kUnresolved) return Refusal::kHostUnreachable;
+  if (error == Errc::kTimedOut || error == std::errc::timed_out) return Refusal::kTimedOut;
+  if (error == Errc::kRefusedPolicy) return Refusal::kNotAllowed;
+  if (error == Errc::kUnsupported) return Refusal::kUnsupportedCommand;
+  return Refusal::kGeneral;
+}
+
+}  // namespace winze::chain
