@@ -124,7 +124,8 @@ struct Forward : std::enable_shared_from_this<Forward> {
         return self->pump_response();
       }
       Buffer out;
-      self->on_response(self->response->end(error == Errc::kEof, out), std::move(out));
+      const auto event = self->response->end(error == Errc::kEof, out);
+      self->on_response(event, std::move(out));
     });
   }
 
