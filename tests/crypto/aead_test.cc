@@ -1,0 +1,85 @@
+#include "winze/crypto/aead.h"
+
+#include <doctest/doctest.h>
+
+#include "support/vectors.h"
+
+namespace winze {
+namespace {
+
+using test::Bytes;
+
+struct File {
+  const char* name;
+  AeadAlgorithm algorithm;
+};
+
+TEST_CASE("aead: vectors, both ways") {
+  for (const File& file :
+       {File{"crypto/aes_gcm.txt", AeadAlgorithm::kAesGcm}, File{"crypto/aes_gmac.txt", AeadAlgorithm::kAesGcm},
+        File{"crypto/aes_ccm.txt", AeadAlgorithm::kAesCcm},
+        File{"crypto/chacha20_poly1305.txt", AeadAlgorithm::kChaCha20Poly1305},
+        File{"crypto/xchacha20_poly1305.txt", AeadAlgorithm::kXChaCha20Poly1305}}) {
+    std::size_t valid = 0, invalid = 0;
+    for (const test::Vector& v : test::load_vectors(file.name)) {
+      CAPTURE(file.name);
+      CAPTURE(v.text("id"));
+      const Bytes key = v.bytes("key"), nonce = v.bytes("nonce"), aad = v.bytes("aad"), message = v.bytes("msg");
+      const Bytes ciphertext = v.bytes("ct"), tag = v.bytes("tag");
+      auto aead = Aead::create(file.algorithm, key, tag.size());
+      if (!aead.ok()) {  // a size that is not taken
+        CHECK(v.text("result") == "invalid");
+        continue;
+      }
+      Bytes data = ciphertext;
+      const bool opened = aead->open(nonce, aad, data, tag.data());
+      CHECK(opened == (v.text("result") == "valid"));
+      if (!opened) {
+        ++invalid;
+        if (!message.empty()) CHECK(data != message);
+        continue;
+      }
+      ++valid;
+      CHECK(data == message);
+      Bytes made(tag.size());
+      REQUIRE(aead->seal(nonce, aad, data, made.data()));
+      CHECK(data == ciphertext);
+      CHECK(made == tag);
+    }
+    CHECK(valid > 10);
+    CHECK(invalid >= 4);
+  }
+}
+
+TEST_CASE("aead: sizes that are refused") {
+  struct Row {
+    AeadAlgorithm algorithm;
+    std::size_t key, tag;
+  };
+  for (const Row& row :
+       {Row{AeadAlgorithm::kAesGcm, 20, 16}, Row{AeadAlgorithm::kAesGcm, 16, 7}, Row{AeadAlgorithm::kAesGcm, 16, 17},
+        Row{AeadAlgorithm::kAesCcm, 15, 16}, Row{AeadAlgorithm::kAesCcm, 16, 9}, Row{AeadAlgorithm::kAesCcm, 16, 18},
+        Row{AeadAlgorithm::kChaCha20Poly1305, 16, 16}, Row{AeadAlgorithm::kChaCha20Poly1305, 32, 12}}) {
+    CHECK_FALSE(Aead::create(row.algorithm, Bytes(row.key), row.tag).ok());
+  }
+  auto ccm = Aead::create(AeadAlgorithm::kAesCcm, Bytes(16));
+  Bytes data(70000), tag(16);
+  CHECK_FALSE(ccm->seal(Bytes(13), {}, data, tag.data()));  // two bytes of length cannot count so much
+  CHECK(ccm->seal(Bytes(12), {}, data, tag.data()));
+  CHECK_FALSE(ccm->seal(Bytes(14), {}, data, tag.data()));
+}
+
+TEST_CASE("aead: CCM counts long associated data") {
+  // Longer than 0xff00 bytes, the length takes six bytes (RFC 3610 §2.2); every byte of it must matter.
+  auto ccm = Aead::create(AeadAlgorithm::kAesCcm, Bytes(16));
+  for (const std::size_t size : {0xfeffu, 0xff00u, 70000u}) {
+    Bytes aad(size), tag(16), nonce(12);
+    REQUIRE(ccm->seal(nonce, aad, {}, tag.data()));
+    CHECK(ccm->open(nonce, aad, {}, tag.data()));
+    aad.back() ^= 1;
+    CHECK_FALSE(ccm->open(nonce, aad, {}, tag.data()));
+  }
+}
+
+}  // namespace
+}  // namespace winze
