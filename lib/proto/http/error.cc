@@ -79,6 +79,8 @@ const char* reason_of(unsigned status) noexcept {
       return "Not Found";
     case 407:
       return "Proxy Authentication Required";
+    case 426:
+      return "Upgrade Required";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
