@@ -3,16 +3,14 @@
 #pragma once
 
 #include <algorithm>
-#include <ostream>  // doctest prints error codes
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "support/segments.h"
 #include "winze/base/stream_codec.h"
 
 namespace winze::test {
-
-inline constexpr std::size_t kSegmentSizes[] = {1, 2, 3, 7, 1400, 65536};
 
 struct CodecEnd {
   explicit CodecEnd(StreamCodec& c) : codec(c) {}
