@@ -18,17 +18,14 @@ constexpr std::uint8_t kAssociate = 3;
 constexpr std::size_t kMaxUserId = 512;  // SOCKS4 states no limit
 constexpr std::size_t kMaxAnswer = 4 + 16 + 2;
 
-enum class Text { kDone, kMore, kTooLong };
-
-// Takes a text that ends in a zero byte, and has at most `limit` bytes before it, off the front.
-Text read_text(Reader& in, std::size_t limit, std::string_view& out) {
+// Takes a text that ends in a zero byte off the front; false when the end is not there yet.
+bool read_zero_terminated(Reader& in, std::string_view& out) {
   const std::string_view rest = as_text(in.rest());
-  const std::size_t size = std::min(rest.find('\0'), rest.size());
-  if (size > limit) return Text::kTooLong;
-  if (size == rest.size()) return Text::kMore;
-  out = in.text(size);
+  const std::size_t end = rest.find('\0');
+  if (end == rest.npos) return false;
+  out = in.text(end);
   in.skip(1);
-  return Text::kDone;
+  return true;
 }
 
 }  // namespace
@@ -167,15 +164,19 @@ ServerCodec::Step ServerCodec::read_request4(Buffer& in, Buffer& out, std::error
   const auto ip = reader.bytes(4);
   if (!reader.ok()) return Step::kMore;
 
+  std::string_view user;
+  if (!read_zero_terminated(reader, user)) {
+    return reader.remaining() > kMaxUserId ? fail(Errc::kTooLong, Refusal::kGeneral, out, error) : Step::kMore;
+  }
+  if (user.size() > kMaxUserId) return fail(Errc::kTooLong, Refusal::kGeneral, out, error);
+
   // 4A: 0.0.0.x with x other than 0 says that a name follows.
   const bool named = ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0;
-  std::string_view user;
-  std::string_view name;
-  Text text = read_text(reader, kMaxUserId, user);
-  if (text == Text::kDone && named) text = read_text(reader, 255, name);
-  if (text == Text::kMore) return Step::kMore;
-  if (text == Text::kTooLong) return fail(Errc::kTooLong, Refusal::kGeneral, out, error);
   if (named) {
+    std::string_view name;
+    if (!read_zero_terminated(reader, name)) {
+      return reader.remaining() > 255 ? fail(Errc::kTooLong, Refusal::kGeneral, out, error) : Step::kMore;
+    }
     request_.destination = Destination(name, port);
     if (request_.destination.is_name() && !is_host_name(name)) {
       return fail(Errc::kBadAddress, Refusal::kGeneral, out, error);
