@@ -29,6 +29,19 @@ Layer tls::client(std::shared_ptr<ClientContext> context, std::string server_nam
   });
 }
 
+Layer ws::client(ClientOptions options) {
+  return layer([options = std::make_shared<const ClientOptions>(std::move(options))](Environment& environment,
+                                                                                     const Destination&) {
+    return std::make_unique<ClientCodec>(options, environment.random);
+  });
+}
+
+Layer httpupgrade::client(ClientOptions options) {
+  return layer([options = std::make_shared<const ClientOptions>(std::move(options))](Environment&, const Destination&) {
+    return std::make_unique<ClientCodec>(options);
+  });
+}
+
 Layer vless::client(const Uuid& id) {
   return layer(
       [id](Environment&, const Destination& destination) { return std::make_unique<ClientCodec>(id, destination); });

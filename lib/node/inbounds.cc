@@ -7,11 +7,13 @@
 #include "winze/io/tcp.h"
 #include "winze/layer/tls.h"
 #include "winze/proto/credentials.h"
+#include "winze/proto/httpupgrade/codec.h"
 #include "winze/proto/mixed_server.h"
 #include "winze/proto/proxy_protocol/header.h"
 #include "winze/proto/user_id.h"
 #include "winze/proto/vless/codec.h"
 #include "winze/proto/vless/fallback.h"
+#include "winze/proto/ws/codec.h"
 
 namespace winze::node {
 namespace {

@@ -14,7 +14,9 @@
 #include "winze/io/dialer.h"
 #include "winze/layer/tls.h"
 #include "winze/proto/http/client.h"
+#include "winze/proto/httpupgrade/codec.h"
 #include "winze/proto/socks/client.h"
+#include "winze/proto/ws/codec.h"
 
 namespace winze {
 
@@ -27,6 +29,16 @@ namespace tls {
 // `server_name`: SNI, and what the certificate must be for; empty: the destination's host.
 Layer client(std::shared_ptr<ClientContext> context, std::string server_name);
 }  // namespace tls
+
+namespace ws {
+// The options must be valid (ws::validate).
+Layer client(ClientOptions options);
+}  // namespace ws
+
+namespace httpupgrade {
+// The options must be valid (httpupgrade::validate).
+Layer client(ClientOptions options);
+}  // namespace httpupgrade
 
 namespace vless {
 Layer client(const Uuid& id);

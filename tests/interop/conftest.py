@@ -1,0 +1,55 @@
+import os
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import harness
+
+SIZES = {"1k.bin": 1 << 10, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
+
+
+@pytest.fixture(scope="session")
+def files():
+    """Files of pseudo-random bytes, with their SHA-256."""
+    with tempfile.TemporaryDirectory(prefix="winze-interop-") as folder:
+        folder = pathlib.Path(folder)
+        block = os.urandom(1 << 20)
+        for name, size in SIZES.items():
+            with open(folder / name, "wb") as file:
+                for i in range(max(1, size >> 20)):
+                    # Each block differs from the others, so that one out of place shows.
+                    file.write((i.to_bytes(8, "big") + block)[: min(size, 1 << 20)])
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def hashes(files):
+    return {name: harness.sha256_of(files / name) for name in SIZES}
+
+
+@pytest.fixture(scope="session")
+def origin(files):
+    server = harness.Origin(files)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stage(tmp_path, request):
+    stage = harness.Stage(tmp_path)
+    yield stage
+    stage.stop()
+    report = getattr(request.node, "report", None)
+    if report is not None and report.failed:
+        for process in stage.running:
+            print(f"--- {process.log_path}\n{process.log[-3000:]}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.report = outcome.get_result()

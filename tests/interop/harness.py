@@ -1,0 +1,290 @@
+"""Processes, ports, configurations and origins for the interop tests. Everything is on loopback and is stopped by pid."""
+import contextlib
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("WINZE_BIN", ROOT / "build/release/bin"))
+TLS = ROOT / "tests/vectors/tls"
+UUID = "6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11"
+HOST = "127.0.0.1"
+
+
+def require(condition, why):
+    """Where a test cannot run it says why; with CI set that is a failure."""
+    if condition:
+        return
+    import pytest
+
+    if os.environ.get("CI"):
+        pytest.fail(f"cannot run here: {why}")
+    pytest.skip(why)
+
+
+def require_program(name):
+    require(shutil.which(name), f"{name} is not installed")
+
+
+def free_port(host=HOST):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+def wait_port(port, host=HOST, seconds=15, process=None):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"process ended with {process.returncode} before it listened on {port}")
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on {host}:{port}")
+
+
+class Running:
+    """One peer process. Its output is kept in a file."""
+
+    def __init__(self, command, log):
+        self.log_path = log
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def log(self):
+        return pathlib.Path(self.log_path).read_text(errors="replace")
+
+    def rss_kib(self):
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])
+        return 0
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Stage:
+    """Starts processes for one test and stops them all behind it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.running = []
+
+    def start(self, maker, config, ports, name=None, host=HOST, arguments=()):
+        name = name or f"{maker}{len(self.running)}"
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(config, indent=1))
+        if maker == "winze":
+            command = [str(BIN / "winze"), "run", "-c", str(path), *arguments]
+        else:
+            require_program("v2ray")
+            command = ["v2ray", "-config", str(path)]
+        process = Running(command, self.folder / f"{name}.log")
+        self.running.append(process)
+        for port in ports:
+            wait_port(port, host, process=process.process)
+        return process
+
+    def stop(self):
+        for process in self.running:
+            process.stop()
+
+
+# --- configurations: V2Ray's, which winze reads too ---
+
+
+def stream(kind, side, **extra):
+    """streamSettings of one of: tcp tls ws ws-tls httpupgrade httpupgrade-tls."""
+    network = {"tcp": "tcp", "tls": "tcp"}.get(kind, kind.removesuffix("-tls"))
+    out = {"network": network}
+    if network == "ws":
+        out["wsSettings"] = {"path": extra.get("path", "/tunnel"), "headers": {"Host": "a.test"}}
+    if network == "httpupgrade":
+        out["httpupgradeSettings"] = {"path": "/tunnel", "host": "a.test"}
+    if kind.endswith("tls"):
+        out["security"] = "tls"
+        alpn = ["http/1.1"]
+        if side == "server":
+            name = extra.get("certificate", "a")
+            files = {"certificateFile": str(TLS / f"{name}.pem"), "keyFile": str(TLS / f"{name}.key")}
+            out["tlsSettings"] = {"alpn": alpn, "certificates": [files]}
+        else:
+            roots = [{"usage": "verify", "certificateFile": str(TLS / "root.pem")}]
+            out["tlsSettings"] = {"serverName": extra.get("name", "a.test"), "alpn": alpn, "certificates": roots}
+    return out
+
+
+def vless_server(port, kind, host=HOST, fallbacks=None, **extra):
+    settings = {"clients": [{"id": UUID, "email": "peer@example"}], "decryption": "none"}
+    if fallbacks:
+        settings["fallbacks"] = fallbacks
+    inbound = {"tag": "in", "listen": host, "port": port, "protocol": "vless", "settings": settings,
+               "streamSettings": stream(kind, "server", **extra)}
+    return {"log": {"loglevel": "warning"}, "inbounds": [inbound], "outbounds": [{"tag": "direct", "protocol": "freedom"}]}
+
+
+def vless_out(port, kind, host=HOST, uuid=UUID, **extra):
+    return {"tag": "out", "protocol": "vless", "streamSettings": stream(kind, "client", **extra),
+            "settings": {"vnext": [{"address": host, "port": port, "users": [{"id": uuid, "encryption": "none"}]}]}}
+
+
+def proxy_out(protocol, port, user=None):
+    server = {"address": HOST, "port": port}
+    if user:
+        server["users"] = [{"user": user[0], "pass": user[1]}]
+    return {"tag": "out", "protocol": protocol, "settings": {"servers": [server]}}
+
+
+def listener(protocol, port, host=HOST, **settings):
+    if protocol == "dokodemo-door":
+        settings.setdefault("network", "tcp")
+    return {"tag": f"{protocol}-{port}", "listen": host, "port": port, "protocol": protocol, "settings": settings}
+
+
+def client(inbounds, outbound):
+    return {"log": {"loglevel": "warning"}, "inbounds": inbounds, "outbounds": [outbound]}
+
+
+# --- origins ---
+
+
+class Origin:
+    """An HTTP/1.1 origin with files; PUT answers the SHA-256 of its body."""
+
+    def __init__(self, folder, host=HOST):
+        origin = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                origin.seen.append((self.path, dict(self.headers)))
+                path = folder / self.path.strip("/")
+                if not path.is_file():
+                    return self.reply(404, b"not here")
+                with open(path, "rb") as file:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(path.stat().st_size))
+                    self.end_headers()
+                    self.wfile.flush()
+                    self.connection.sendfile(file)
+
+            def do_PUT(self):
+                digest = hashlib.sha256()
+                left = int(self.headers["Content-Length"])
+                while left:
+                    piece = self.rfile.read(min(left, 1 << 20))
+                    if not piece:
+                        return
+                    digest.update(piece)
+                    left -= len(piece)
+                self.reply(200, digest.hexdigest().encode())
+
+            def reply(self, status, body):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+            def handle(self):
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
+
+        class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            allow_reuse_address = True
+            daemon_threads = True
+            request_queue_size = 512
+
+        self.seen = []
+        self.server = Server((host, 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class RawServer:
+    """Calls `serve(socket)` in a thread for each connection."""
+
+    def __init__(self, serve, host=HOST):
+        self.listener = socket.create_server((host, 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(serve,), daemon=True).start()
+
+    def _accept(self, serve):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._run, args=(serve, connection), daemon=True).start()
+
+    @staticmethod
+    def _run(serve, connection):
+        with contextlib.suppress(OSError), connection:
+            serve(connection)
+
+    def stop(self):
+        self.listener.close()
+
+
+# --- clients ---
+
+
+def curl(*arguments, seconds=120):
+    """Runs curl; returns its result with .stdout as bytes."""
+    require_program("curl")
+    return subprocess.run(["curl", "-sS", "--noproxy", "", "--max-time", str(seconds), *arguments], capture_output=True)
+
+
+def fetch_sha256(url, *arguments, seconds=120):
+    require_program("curl")
+    process = subprocess.Popen(["curl", "-sS", "--noproxy", "", "--max-time", str(seconds), *arguments, url],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    digest = hashlib.sha256()
+    while piece := process.stdout.read(1 << 20):
+        digest.update(piece)
+    error = process.stderr.read().decode()
+    assert process.wait() == 0, error
+    return digest.hexdigest()
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+SIGHUP, SIGTERM = signal.SIGHUP, signal.SIGTERM

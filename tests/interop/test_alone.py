@@ -1,0 +1,79 @@
+"""curl and winze alone: the inbounds, straight to the origin."""
+import pytest
+
+from harness import HOST, Origin, client, curl, fetch_sha256, free_port, listener
+
+FREEDOM = {"tag": "direct", "protocol": "freedom"}
+ACCOUNTS = [{"user": "alice", "pass": "correct horse"}]
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4", "socks4a", "http"])
+@pytest.mark.parametrize("inbound", ["socks", "http", "mixed"])
+def test_download(stage, origin, hashes, inbound, scheme):
+    if (inbound == "socks") != scheme.startswith("socks") and inbound != "mixed":
+        pytest.skip("that inbound does not speak that scheme")
+    port = free_port()
+    stage.start("winze", client([listener(inbound, port)], FREEDOM), [port])
+    for arguments in ([], ["-p"]) if scheme == "http" else ([],):
+        url = f"http://localhost:{origin.port}/64m.bin"
+        assert fetch_sha256(url, "-x", f"{scheme}://{HOST}:{port}", *arguments) == hashes["64m.bin"]
+
+
+@pytest.mark.parametrize("scheme,arguments", [("socks5h", []), ("http", []), ("http", ["-p"])])
+def test_accounts(stage, origin, scheme, arguments):
+    port = free_port()
+    inbound = listener("mixed", port, auth="password", accounts=ACCOUNTS)
+    stage.start("winze", client([inbound], FREEDOM), [port])
+    url = f"http://{HOST}:{origin.port}/1k.bin"
+
+    def ask(login):
+        proxy = ["-x", f"{scheme}://{HOST}:{port}"] + (["-U", login] if login else [])
+        result = curl("-f", "-o", "/dev/null", *proxy, *arguments, url)
+        return result.returncode
+
+    assert ask("alice:correct horse") == 0
+    assert ask("alice:wrong") != 0
+    assert ask("bob:correct horse") != 0
+    assert ask(None) != 0
+
+
+def test_plain_requests_keep_the_connection(stage, origin):
+    port = free_port()
+    stage.start("winze", client([listener("http", port)], FREEDOM), [port])
+    url = f"http://{HOST}:{origin.port}/1k.bin"
+    result = curl("-v", "-x", f"http://{HOST}:{port}", url, "-o", "/dev/null", url, "-o", "/dev/null")
+    assert result.returncode == 0
+    assert b"Re-using existing connection" in result.stderr
+    seen = [headers for path, headers in origin.seen if path == "/1k.bin"][-1]
+    assert "Proxy-Connection" not in seen
+
+
+@pytest.mark.parametrize("scheme,arguments", [("socks5h", []), ("http", ["-p"]), ("http", [])])
+def test_refused_connection_is_told(stage, scheme, arguments):
+    port, nobody = free_port(), free_port()
+    stage.start("winze", client([listener("mixed", port)], FREEDOM), [port])
+    result = curl("-v", "-o", "/dev/null", "-w", "%{http_code} %{http_connect}", "-x", f"{scheme}://{HOST}:{port}",
+                  *arguments, f"http://{HOST}:{nobody}/")
+    told = result.stdout.decode() + result.stderr.decode()
+    assert "503" in told or "refused" in told.lower() or "(5)" in told
+
+
+def test_ipv6_and_dokodemo(stage, files, hashes):
+    origin = Origin(files, "::1")
+    socks, door = free_port("::1"), free_port("::1")
+    inbounds = [listener("socks", socks, "::1"), listener("dokodemo-door", door, "::1", address="::1", port=origin.port)]
+    stage.start("winze", client(inbounds, FREEDOM), [socks, door], host="::1")
+    assert fetch_sha256(f"http://[::1]:{origin.port}/64m.bin", "-x", f"socks5h://[::1]:{socks}") == hashes["64m.bin"]
+    assert fetch_sha256(f"http://[::1]:{door}/64m.bin") == hashes["64m.bin"]
+    origin.stop()
+
+
+def test_blackhole(stage, origin):
+    port, other = free_port(), free_port()
+    stage.start("winze", client([listener("mixed", port)], {"protocol": "blackhole"}), [port])
+    answering = {"protocol": "blackhole", "settings": {"response": {"type": "http"}}}
+    stage.start("winze", client([listener("mixed", other)], answering), [other])
+    url = f"http://{HOST}:{origin.port}/1k.bin"
+    assert curl("-x", f"socks5h://{HOST}:{port}", url).returncode == 52  # empty reply
+    result = curl("-o", "/dev/null", "-w", "%{http_code}", "-x", f"socks5h://{HOST}:{other}", url)
+    assert result.stdout == b"403"

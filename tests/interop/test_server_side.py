@@ -1,0 +1,142 @@
+"""What a server of ours shows to strangers, and how it behaves under its operator's signals."""
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from harness import (HOST, SIGHUP, SIGTERM, TLS, RawServer, client, curl, fetch_sha256, free_port, listener, stream,
+                     vless_out, vless_server)
+
+
+def tls_get(port, path, extra=()):
+    resolve = ["--resolve", f"a.test:{port}:{HOST}", "--cacert", str(TLS / "root.pem")]
+    return curl("-i", *resolve, *extra, f"https://a.test:{port}{path}")
+
+
+def test_fallback_serves_browsers(stage, origin):
+    port = free_port()
+    stage.start("winze", vless_server(port, "tls", fallbacks=[{"dest": origin.port}]), [port])
+    answer = tls_get(port, "/1k.bin")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith(b"HTTP/1.1 200")
+    assert len(answer.stdout.split(b"\r\n\r\n", 1)[1]) == 1024
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_fallback_tells_the_source(stage, version):
+    seen = []
+
+    def web(s):
+        seen.append(s.recv(4096))
+        s.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    server = RawServer(web)
+    fallbacks = [{"dest": 1}, {"path": "/hidden", "dest": f"{HOST}:{server.port}", "xver": version}]
+    port = free_port()
+    stage.start("winze", vless_server(port, "tls", fallbacks=fallbacks), [port])
+    assert tls_get(port, "/hidden").stdout.startswith(b"HTTP/1.1 204")
+    start = b"PROXY TCP4 127.0.0.1 127.0.0.1 " if version == 1 else b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+    assert seen[0].startswith(start)
+    assert b"GET /hidden" in seen[0]
+    server.stop()
+
+
+def test_proxy_protocol_is_read(stage, origin):
+    port = free_port()
+    config = client([listener("socks", port)], {"protocol": "freedom"})
+    config["inbounds"][0]["streamSettings"] = {"sockopt": {"acceptProxyProtocol": True}}
+    process = stage.start("winze", config, [port])
+    with socket.create_connection((HOST, port)) as s:
+        s.settimeout(10)
+        s.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n\x05\x01\x00")
+        assert s.recv(10) == b"\x05\x00"
+        s.sendall(b"\x05\x01\x00\x01\x7f\0\0\x01" + origin.port.to_bytes(2, "big"))
+        assert s.recv(10)[:2] == b"\x05\x00"
+    time.sleep(0.3)
+    assert "from=192.0.2.7:4711" in process.log
+
+
+def test_websocket_strangers_get_404(stage):
+    port = free_port()
+    stage.start("winze", vless_server(port, "ws-tls"), [port])
+    upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
+               "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "--http1.1", "--max-time", "3"]
+    assert tls_get(port, "/elsewhere", upgrade).stdout.startswith(b"HTTP/1.1 404")
+    assert tls_get(port, "/tunnel", upgrade).stdout.startswith(b"HTTP/1.1 101")
+    assert tls_get(port, "/tunnel", ["--http1.1"]).stdout.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("extra,reason", [({"name": "b.test"}, "another host"), ({"certificate": "expired"}, "expired"),
+                                          ({"certificate": "unknown"}, "unknown CA")])
+def test_bad_certificates_are_refused_with_the_reason(stage, origin, extra, reason):
+    port, socks = free_port(), free_port()
+    server_extra = {k: v for k, v in extra.items() if k == "certificate"}
+    client_extra = {k: v for k, v in extra.items() if k == "name"}
+    stage.start("winze", vless_server(port, "tls", **server_extra), [port])
+    process = stage.start("winze", client([listener("socks", socks)], vless_out(port, "tls", **client_extra)), [socks])
+    assert curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin").returncode != 0
+    time.sleep(0.2)
+    assert reason in process.log
+
+
+def test_sigterm_drains(stage, origin, hashes):
+    port = free_port()
+    process = stage.start("winze", client([listener("socks", port)], {"protocol": "freedom"}), [port],
+                          arguments=("--grace", "30"))
+    transfer = subprocess.Popen(["curl", "-sS", "--limit-rate", "40M", "-o", str(stage.folder / "got"), "-x",
+                                 f"socks5h://{HOST}:{port}", f"http://{HOST}:{origin.port}/64m.bin"])
+    time.sleep(0.5)
+    process.signal(SIGTERM)
+    time.sleep(0.3)
+    with pytest.raises(OSError):
+        socket.create_connection((HOST, port), 1).close()
+    assert transfer.wait(30) == 0
+    assert process.process.wait(10) == 0
+    assert fetch_sha256((stage.folder / "got").as_uri()) == hashes["64m.bin"]
+
+
+def certificate_name(port):
+    context = ssl.create_default_context(cafile=TLS / "root.pem")
+    context.check_hostname = False
+    with socket.create_connection((HOST, port)) as raw, context.wrap_socket(raw, server_hostname="a.test") as s:
+        return s.getpeercert()["subject"][0][0][1]
+
+
+def test_sighup_reads_certificates_again(stage, origin, hashes):
+    port, socks = free_port(), free_port()
+    for suffix in ("pem", "key"):
+        shutil.copy(TLS / f"a.{suffix}", stage.folder / f"now.{suffix}")
+    config = vless_server(port, "tls")
+    files = config["inbounds"][0]["streamSettings"]["tlsSettings"]["certificates"][0]
+    files["certificateFile"], files["keyFile"] = str(stage.folder / "now.pem"), str(stage.folder / "now.key")
+    process = stage.start("winze", config, [port], "server", arguments=("--log-level", "info"))
+    stage.start("winze", client([listener("socks", socks)], vless_out(port, "tls")), [socks], "client")
+    assert certificate_name(port) == "a"
+    transfer = subprocess.Popen(["curl", "-sS", "--limit-rate", "40M", "-o", str(stage.folder / "got"), "-x",
+                                 f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/64m.bin"])
+    time.sleep(0.3)
+    for suffix in ("pem", "key"):
+        shutil.copy(TLS / f"b.{suffix}", stage.folder / f"now.{suffix}")
+    process.signal(SIGHUP)
+    deadline = time.monotonic() + 5
+    while "certificates read again" not in process.log and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert certificate_name(port) == "b"
+    assert transfer.wait(30) == 0
+    assert fetch_sha256((stage.folder / "got").as_uri()) == hashes["64m.bin"]
+
+
+@pytest.mark.parametrize("config,complaint", [
+    ({"inbounds": [], "outbounds": [{"protocol": "freedom"}]}, "nothing to do"),
+    ({"inbuonds": []}, 'did you mean "inbounds"?'),
+    ({"inbounds": [{"port": 1, "protocol": "socks", "listen": "nowhere"}], "outbounds": [{"protocol": "freedom"}]},
+     "inbounds[0]: cannot listen"),
+])
+def test_bad_configurations_say_what_is_wrong(stage, config, complaint):
+    with pytest.raises(AssertionError):
+        stage.start("winze", config, [free_port()])
+    assert stage.running[0].process.returncode == 1
+    assert complaint in stage.running[0].log
