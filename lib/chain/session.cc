@@ -125,6 +125,7 @@ struct Session : std::enable_shared_from_this<Session> {
     client = std::move(opened.below);
     connection.outbound = "fallback";
     connection.detail = opened.error.message();
+    if (target->proxy_protocol != 0) put_source(target->proxy_protocol, opened.unread);
     dialer = target->dialer;
     step = dialer->dial({}, [self = shared_from_this(), first = std::move(opened.unread)](std::error_code error,
                                                                                           StreamPtr stream) mutable {

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <charconv>
 
 #include "sections.h"
+#include "winze/proto/ws/codec.h"
 
 namespace winze::config {
 namespace {
@@ -17,14 +17,15 @@ void read_tcp(ObjectReader object) {
   header.finish();
 }
 
-// The Host header is the `host` key (Xray) or among the headers (V2Ray).
-void take_host(std::vector<std::pair<std::string, std::string>>& headers, std::string& host) {
+// A client's Host header is the `host` key (Xray) or among the headers (V2Ray). A server compares the `host` key only;
+// V2Ray's pay no heed to their headers.
+void take_host(Side side, std::vector<std::pair<std::string, std::string>>& headers, std::string& host) {
   const auto is_host = [](const auto& header) {
     return header.first.size() == 4 &&
            std::ranges::equal(header.first, std::string_view("host"), [](char a, char b) { return (a | 0x20) == b; });
   };
   for (const auto& header : headers) {
-    if (is_host(header) && host.empty()) host = header.second;
+    if (side == Side::kOutbound && is_host(header) && host.empty()) host = header.second;
   }
   std::erase_if(headers, is_host);
 }
@@ -41,33 +42,13 @@ std::string read_path(ObjectReader& object) {
   return path;
 }
 
-// Takes "ed=N" out of the path's query (Xray's way to ask for early data).
-std::uint32_t take_early_data(std::string& path) {
-  const std::size_t question = path.find('?');
-  if (question == path.npos) return 0;
-  std::uint32_t size = 0;
-  std::string query;
-  for (std::size_t from = question + 1; from <= path.size();) {
-    const std::size_t end = std::min(path.find('&', from), path.size());
-    const std::string part = path.substr(from, end - from);
-    if (part.starts_with("ed=")) {
-      std::from_chars(part.data() + 3, part.data() + part.size(), size);
-    } else if (!part.empty()) {
-      query += (query.empty() ? "?" : "&") + part;
-    }
-    from = end + 1;
-  }
-  path = path.substr(0, question) + query;
-  return size;
-}
-
-node::WebSocketOptions read_ws(ObjectReader object) {
+node::WebSocketOptions read_ws(ObjectReader object, Side side) {
   node::WebSocketOptions out;
   out.path = read_path(object);
-  out.early_data = take_early_data(out.path);
+  out.early_data = static_cast<std::uint32_t>(ws::take_early_data_limit(out.path));
   out.host = object.string("host");
   out.headers = object.headers("headers");
-  take_host(out.headers, out.host);
+  take_host(side, out.headers, out.host);
   if (out.early_data == 0) {
     out.early_data = static_cast<std::uint32_t>(object.integer("maxEarlyData", 0, 65536, 0));
     out.early_data_header = object.string("earlyDataHeaderName", out.early_data == 0 ? "Sec-WebSocket-Protocol" : "");
@@ -83,13 +64,14 @@ node::WebSocketOptions read_ws(ObjectReader object) {
   return out;
 }
 
-node::HttpUpgradeOptions read_http_upgrade(ObjectReader object) {
+node::HttpUpgradeOptions read_http_upgrade(ObjectReader object, Side side) {
   node::HttpUpgradeOptions out;
   out.path = read_path(object);
-  if (take_early_data(out.path) != 0) object.warn("path", "early data is not used with HTTPUpgrade: servers lose it");
+  if (ws::take_early_data_limit(out.path) != 0)
+    object.warn("path", "early data is not used with HTTPUpgrade: servers lose it");
   out.host = object.string("host");
   out.headers = object.headers("headers");
-  take_host(out.headers, out.host);
+  take_host(side, out.headers, out.host);
   object.finish();
   return out;
 }
@@ -204,12 +186,12 @@ StreamSettings read_stream(ObjectReader object, Side side) {
   if (out.network == StreamSettings::Network::kWebSocket) {
     ObjectReader ws = object.object("wsSettings");
     accept_proxy |= ws.boolean("acceptProxyProtocol");
-    out.ws = read_ws(ws);
+    out.ws = read_ws(ws, side);
   }
   if (out.network == StreamSettings::Network::kHttpUpgrade) {
     ObjectReader http = object.object("httpupgradeSettings");
     accept_proxy |= http.boolean("acceptProxyProtocol");
-    out.http_upgrade = read_http_upgrade(http);
+    out.http_upgrade = read_http_upgrade(http, side);
   }
   if (security == 2) {
     ObjectReader tls = object.object("tlsSettings");

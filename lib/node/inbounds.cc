@@ -72,6 +72,34 @@ class Builder {
                  connection.alpn = info.alpn;
                }});
     }
+    switch (inbound_.stream.network) {
+      case StreamSettings::Network::kTcp:
+        return;
+      case StreamSettings::Network::kWebSocket:
+        return add_ws();
+      case StreamSettings::Network::kHttpUpgrade:
+        return add_http_upgrade();
+    }
+  }
+
+  void add_ws() {
+    const WebSocketOptions& o = inbound_.stream.ws;
+    auto options = std::make_shared<const ws::ServerOptions>(
+        ws::ServerOptions{.path = o.path.substr(0, o.path.find('?')),
+                          .host = o.host,
+                          .early_data_field = o.early_data_header,
+                          .ending = o.half_close ? ws::Ending::kHalf : ws::Ending::kBoth});
+    out_->transports.push_back(
+        {.name = "ws", .make = [options] { return std::make_unique<ws::ServerCodec>(options); }, .learn = nullptr});
+  }
+
+  void add_http_upgrade() {
+    const HttpUpgradeOptions& o = inbound_.stream.http_upgrade;
+    auto options = std::make_shared<const httpupgrade::ServerOptions>(
+        httpupgrade::ServerOptions{.path = o.path.substr(0, o.path.find('?')), .host = o.host, .early_data_field = {}});
+    out_->transports.push_back({.name = "httpupgrade",
+                                .make = [options] { return std::make_unique<httpupgrade::ServerCodec>(options); },
+                                .learn = nullptr});
   }
 
   void add_proxy_protocol() {

@@ -164,7 +164,7 @@ def proxy_out(protocol, port, user=None):
     return {"tag": "out", "protocol": protocol, "settings": {"servers": [server]}}
 
 
-def listener(protocol, port, host=HOST, **settings):
+def listener(protocol, port, host=HOST, /, **settings):
     if protocol == "dokodemo-door":
         settings.setdefault("network", "tcp")
     return {"tag": f"{protocol}-{port}", "listen": host, "port": port, "protocol": protocol, "settings": settings}
