@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -11,6 +12,15 @@
 #include "winze/config/v2ray_json.h"
 
 namespace winze::tool {
+
+namespace {
+
+std::optional<std::string> variable(std::string_view name) {
+  const char* value = std::getenv(std::string(name).c_str());
+  return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+}
+
+}  // namespace
 
 std::optional<node::NodeOptions> load(const ConfigFiles& files) {
   std::vector<config::Source> sources;
@@ -24,7 +34,7 @@ std::optional<node::NodeOptions> load(const ConfigFiles& files) {
     }
     sources.push_back({name, std::string(std::istreambuf_iterator<char>(in), {})});
   }
-  auto config = config::read_v2ray_json(sources, {.lenient = files.lenient});
+  auto config = config::read_v2ray_json(sources, {.lenient = files.lenient, .environment = variable});
   if (!config.ok()) {
     std::fprintf(stderr, "winze: %s\n", std::string(message_of(config.status())).c_str());
     return std::nullopt;

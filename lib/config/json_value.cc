@@ -103,17 +103,16 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(std::string& value) override {
-    const auto same = [&](const auto& member) { return member.first == value; };
-    if (std::ranges::any_of(stack_.back()->members, same))
-      return fail("the key \"" + value + "\" is there twice", string_start());
-    stack_.back()->members.emplace_back(std::move(value), JsonValue());
-    stack_.back()->members.back().second.key_at = string_start();
+    JsonValue& member = stack_.back()->members.emplace_back();
+    member.name = std::move(value);
+    member.key_at = string_start();
     return true;
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& e) override {
     std::string what = e.what();
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ...": the place is added here.
     if (const std::size_t colon = what.find(": "); colon != what.npos) what = what.substr(colon + 2);
+    if (constexpr std::size_t kLongest = 200; what.size() > kLongest) what = what.substr(0, kLongest) + "...";
     return fail(std::move(what), position == 0 ? 0 : position - 1);
   }
 
@@ -128,7 +127,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
     JsonValue* value = &root;
     if (!stack_.empty()) {
       JsonValue& parent = *stack_.back();
-      value = parent.kind == JsonValue::Kind::kArray ? &parent.items.emplace_back() : &parent.members.back().second;
+      value = parent.kind == JsonValue::Kind::kArray ? &parent.items.emplace_back() : &parent.members.back();
     }
     value->kind = kind;
     value->at = start;
@@ -137,7 +136,8 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool open(JsonValue::Kind kind) {
-    if (stack_.size() == kDeepest) return fail("nested too deep", taken_ - 1);
+    if (stack_.size() == kDeepest)
+      return fail("nested more than " + std::to_string(kDeepest) + " levels deep", taken_ - 1);
     stack_.push_back(add(kind, taken_ - 1));
     return true;
   }
@@ -174,7 +174,25 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   std::vector<JsonValue*> stack_;
 };
 
+// The line around an offset with a mark below the place, on lines of their own.
+std::string excerpt(std::string_view text, std::size_t at) {
+  constexpr std::size_t kBefore = 60, kAfter = 20;
+  std::size_t from = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
+  from = std::max(from, at - std::min(at, kBefore));
+  const std::size_t to = std::min({text.find('\n', at), text.size(), at + kAfter});
+  std::string line;
+  for (char c : text.substr(from, to - from)) line += (c >= 0 && c < ' ') || c == 0x7f ? ' ' : c;
+  return "\n  " + line + "\n  " + std::string(at - from, ' ') + "^";
+}
+
 }  // namespace
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kLongest = 60;
+  std::string out = "\"";
+  for (char c : text.substr(0, kLongest)) out += (c >= 0 && c < ' ') || c == 0x7f ? '?' : c;
+  return out + (text.size() > kLongest ? "...\"" : "\"");
+}
 
 std::string describe(const JsonValue& value) {
   switch (value.kind) {
@@ -187,7 +205,7 @@ std::string describe(const JsonValue& value) {
     case JsonValue::Kind::kReal:
       return "the number " + std::to_string(value.real);
     case JsonValue::Kind::kString:
-      return "the string \"" + value.text.substr(0, 60) + "\"";
+      return "the string " + in_quotes(value.text);
     case JsonValue::Kind::kArray:
       return "an array";
     case JsonValue::Kind::kObject:
@@ -211,9 +229,7 @@ absl::StatusOr<JsonValue> parse_json(std::string_view name, std::string_view tex
   const CountingIterator begin(plain.data(), &taken), end(plain.data() + plain.size(), &taken);
   if (nlohmann::json::sax_parse(begin, end, &builder)) return std::move(builder.root);
   const std::size_t at = std::min(builder.error_at, text.size());
-  const std::size_t line_start = at == 0 ? 0 : text.rfind('\n', at - 1) + 1;
-  const std::string_view line = text.substr(line_start, std::min<std::size_t>(text.find('\n', at) - line_start, 120));
-  return absl::InvalidArgumentError(place(name, text, at) + ": " + builder.error + "\n  " + std::string(line));
+  return absl::InvalidArgumentError(place(name, text, at) + ": " + builder.error + excerpt(text, at));
 }
 
 }  // namespace winze::config

@@ -1,4 +1,4 @@
-#include <charconv>
+#include <tuple>
 
 #include "sections.h"
 
@@ -12,7 +12,7 @@ std::uint32_t read_level(ObjectReader& object, std::string_view key = "userLevel
 node::Account read_account(ObjectReader& object) {
   node::Account out;
   out.user = object.string("user");
-  out.password = Secret(std::string_view(object.string("pass")));
+  out.password = object.secret("pass");
   out.level = read_level(object, "level");
   object.ignore({"email"});
   if (out.user.empty()) object.fail("user", "missing: the account's name");
@@ -43,25 +43,11 @@ node::VlessUser read_vless_user(ObjectReader& object) {
   return out;
 }
 
-// A port, or "from-to".
-void read_ports(ObjectReader& object, node::InboundOptions& out) {
-  const JsonValue* value = object.find("port");
-  if (value != nullptr && value->kind == JsonValue::Kind::kString) {
-    const std::size_t dash = value->text.find('-');
-    if (dash != value->text.npos) {
-      const char* text = value->text.data();
-      const auto from = std::from_chars(text, text + dash, out.port_from);
-      const auto to = std::from_chars(text + dash + 1, text + value->text.size(), out.port_to);
-      if (from.ec != std::errc() || from.ptr != text + dash || to.ec != std::errc() ||
-          to.ptr != text + value->text.size() || out.port_from == 0 || out.port_to < out.port_from) {
-        object.fail("port", "expected a port, or a range such as \"1000-1003\", found \"" + value->text + "\"");
-      }
-      return;
-    }
-  }
-  out.port_from = out.port_to = static_cast<std::uint16_t>(object.integer("port", 0, 65535, 0));
+void read_listen(ObjectReader& object, node::InboundOptions& out) {
+  out.listen = object.string("listen", "0.0.0.0");
+  std::tie(out.port_from, out.port_to) = object.ports("port", 0, true);
   const bool is_path = out.listen.starts_with('/') || out.listen.starts_with('@');
-  if (value == nullptr && !is_path) object.fail("port", "missing: where to listen");
+  if (!is_path && object.find("port") == nullptr) object.fail("port", "missing: where to listen");
 }
 
 node::SocksInbound read_socks_inbound(ObjectReader object) {
@@ -116,7 +102,7 @@ node::VlessInbound read_vless_inbound(ObjectReader object) {
     object.objects(key, [&](ObjectReader& user) { out.users.push_back(read_vless_user(user)); });
   }
   const std::string decryption = object.string("decryption");
-  if (object.present() && decryption != "none") {
+  if (decryption != "none") {
     object.fail("decryption", decryption.empty() ? "missing: \"none\" must be said" : "only \"none\" is supported");
   }
   object.objects("fallbacks", [&](ObjectReader& fallback) { read_fallback(fallback, out); });
@@ -128,7 +114,7 @@ node::VlessInbound read_vless_inbound(ObjectReader object) {
 node::DokodemoInbound read_dokodemo(ObjectReader object) {
   node::DokodemoInbound out;
   const std::string address = object.string("address", "127.0.0.1");
-  const auto port = static_cast<std::uint16_t>(object.integer("port", 1, 65535, 0));
+  const std::uint16_t port = object.port("port");
   if (port == 0) object.fail("port", "missing: the destination's port");
   out.destination = Destination(address, port);
   for (const std::string& network : object.strings("network")) {
@@ -141,9 +127,16 @@ node::DokodemoInbound read_dokodemo(ObjectReader object) {
   return out;
 }
 
-void refuse_unless_disabled(ObjectReader& object, std::string_view key, std::string_view what) {
-  ObjectReader inner = object.object(key);
-  if (inner.boolean("enabled")) inner.fail("enabled", std::string(what) + " is not supported yet; use false");
+void read_sniffing(ObjectReader object) {
+  if (object.boolean("enabled")) object.fail("enabled", "sniffing is not supported yet; use false");
+  object.ignore({"destOverride", "metadataOnly", "domainsExcluded", "routeOnly"});
+  object.finish();
+}
+
+void read_mux(ObjectReader object) {
+  if (object.boolean("enabled")) object.fail("enabled", "multiplexing is not supported yet; use false");
+  object.ignore({"concurrency", "xudpConcurrency", "xudpProxyUDP443", "packetEncoding"});
+  object.finish();
 }
 
 // --- outbounds ---
@@ -151,7 +144,7 @@ void refuse_unless_disabled(ObjectReader& object, std::string_view key, std::str
 Destination read_server(ObjectReader& object) {
   const std::string address = object.string("address");
   if (address.empty()) object.fail("address", "missing: the server's name or IP address");
-  const auto port = static_cast<std::uint16_t>(object.integer("port", 1, 65535, 0));
+  const std::uint16_t port = object.port("port");
   if (port == 0) object.fail("port", "missing: the server's port");
   return Destination(address, port);
 }
@@ -190,7 +183,7 @@ node::FreedomOutbound read_freedom(ObjectReader object) {
       object.fail("redirect", "expected \"host:port\" or \":port\", found \"" + redirect + "\"");
     }
   }
-  for (std::string_view key : {"fragment", "noises"}) object.refuse(key, "not supported yet");
+  object.refuse({"fragment", "noises", "noise"}, "not supported yet");
   object.ignore({"timeout", "userLevel", "finalRules"});
   if (object.integer("proxyProtocol", 0, 2, 0) != 0) object.fail("proxyProtocol", "not supported yet");
   object.finish();
@@ -272,9 +265,8 @@ node::InboundOptions read_inbound(ObjectReader& object) {
   node::InboundOptions out;
   out.path = object.path();
   out.tag = object.string("tag");
-  out.listen = object.string("listen", "0.0.0.0");
-  read_ports(object, out);
-  const std::string protocol = object.string("protocol");
+  read_listen(object, out);
+  const std::string protocol = lower(object.string("protocol"));
   ObjectReader settings = object.object("settings");
   if (protocol == "socks") {
     out.settings = read_socks_inbound(settings);
@@ -291,7 +283,7 @@ node::InboundOptions read_inbound(ObjectReader& object) {
     refuse_protocol(object, protocol, "\"socks\", \"http\", \"mixed\", \"vless\", \"dokodemo-door\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
-  refuse_unless_disabled(object, "sniffing", "sniffing");
+  read_sniffing(object.object("sniffing"));
   object.ignore({"allocate"});
   return out;
 }
@@ -300,7 +292,7 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
   node::OutboundOptions out;
   out.path = object.path();
   out.tag = object.string("tag");
-  const std::string protocol = object.string("protocol");
+  const std::string protocol = lower(object.string("protocol"));
   ObjectReader settings = object.object("settings");
   if (protocol == "freedom" || protocol == "direct") {
     out.settings = read_freedom(settings);
@@ -324,7 +316,7 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
   out.proxy_tag = proxy.string("tag");
   proxy.ignore({"transportLayer"});
   proxy.finish();
-  refuse_unless_disabled(object, "mux", "multiplexing");
+  read_mux(object.object("mux"));
   object.ignore({"domainStrategy", "targetStrategy"});
   return out;
 }

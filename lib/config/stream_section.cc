@@ -124,7 +124,8 @@ node::TlsOptions read_tls(ObjectReader object, Side side) {
                 "pins of whole chains are not supported; use \"pinnedPeerCertSha256\"");
   if (!object.string("fingerprint").empty())
     object.warn("fingerprint", "the ClientHello is BoringSSL's own; fingerprints are not imitated");
-  object.ignore({"cipherSuites", "curvePreferences", "preferServerCipherSuites"});
+  object.refuse({"cipherSuites", "curvePreferences"}, "the choice is BoringSSL's: AEAD suites, X25519 and P-256 first");
+  object.ignore({"preferServerCipherSuites"});
   if (side == Side::kInbound && out.certificates.empty()) {
     object.fail("certificates", "missing: a TLS server needs a certificate with its key");
   }
@@ -150,7 +151,10 @@ node::SocketSettings read_socket(ObjectReader object) {
   out.congestion_control = object.string("tcpCongestion", object.string("tcpcongestion"));
   out.v6_only = object.boolean("V6Only");
   object.refuse("dialerProxy", "use \"proxySettings\": {\"tag\": ...} instead");
-  object.ignore({"domainStrategy", "happyEyeballs", "tcpUserTimeout", "tcpMptcp", "tcpMaxSeg", "tcpWindowClamp"});
+  if (const std::string strategy = lower(object.string("domainStrategy", "AsIs")); strategy != "asis") {
+    object.fail("domainStrategy", "not supported yet; leave it out: both families are tried, as RFC 8305 has it");
+  }
+  object.ignore({"happyEyeballs", "tcpUserTimeout", "tcpMptcp", "tcpMaxSeg", "tcpWindowClamp"});
   object.finish();
   return out;
 }

@@ -21,7 +21,8 @@ node::LogOptions read_log(ObjectReader object) {
 void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node::PolicyLevel>>& levels) {
   ObjectReader list = object.object("levels");
   if (const JsonValue* members = object.find("levels"); members != nullptr && list.present()) {
-    for (const auto& [name, member] : members->members) {
+    for (const JsonValue& member : members->members) {
+      const std::string& name = member.name;
       std::uint32_t number = 0;
       const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
       if (error != std::errc() || end != name.data() + name.size() || number > 255) {
@@ -38,16 +39,29 @@ void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node:
       levels.emplace_back(number, out);
     }
   }
-  object.ignore({"system"});
+  ObjectReader system = object.object("system");
+  system.refuse({"statsInboundUplink", "statsInboundDownlink", "statsOutboundUplink", "statsOutboundDownlink"},
+                "statistics are not supported yet");
+  system.ignore({"overrideAccessLogDest"});
+  system.finish();
   object.finish();
 }
 
 namespace {
 
-void refuse_if_filled(ObjectReader& top, std::string_view key, std::string_view inner, std::string_view what) {
-  ObjectReader object = top.object(key);
-  const JsonValue* value = object.find(inner);
-  if (value != nullptr && !value->items.empty()) object.fail(inner, std::string(what) + " not supported yet");
+// Only what would send everything to the first outbound, as is done here.
+void read_routing(ObjectReader object) {
+  object.refuse({"rules", "settings"}, "routing rules are not supported yet");
+  object.refuse("balancers", "balancers are not supported yet");
+  object.ignore({"domainStrategy", "domainMatcher", "strategy"});
+  object.finish();
+}
+
+void read_dns(ObjectReader object) {
+  object.refuse("servers", "DNS servers in the configuration are not supported yet");
+  object.refuse("hosts", "hosts in the configuration are not supported yet");
+  object.ignore({"tag", "clientIp", "queryStrategy", "disableCache", "disableFallback", "disableFallbackIfMatch"});
+  object.finish();
 }
 
 // Outbounds that replace one of the same tag keep its place; others go in front, or behind for a "tail" file.
@@ -89,25 +103,21 @@ void read_source(Context& context, const JsonValue& root, const Source& source, 
   top.objects("outbounds", [&](ObjectReader& object) { outbounds.push_back(read_outbound(object)); });
   merge(out.inbounds, std::move(inbounds));
   merge(out.outbounds, std::move(outbounds), source.name.find("tail") != source.name.npos);
-  refuse_if_filled(top, "routing", "rules", "routing rules are");
-  refuse_if_filled(top, "routing", "balancers", "balancers are");
-  refuse_if_filled(top, "dns", "servers", "DNS servers in the configuration are");
-  for (std::string_view old : {"inbound", "outbound", "inboundDetour", "outboundDetour"}) {
-    top.refuse(old, "this form of V2Ray 2 is not read; use \"inbounds\" and \"outbounds\"");
-  }
+  read_routing(top.object("routing"));
+  read_dns(top.object("dns"));
+  top.refuse({"inbound", "outbound", "inboundDetour", "outboundDetour"},
+             "this form of V2Ray 2 is not read; use \"inbounds\" and \"outbounds\"");
   top.refuse("transport", "write \"streamSettings\" in each inbound and outbound instead");
-  for (std::string_view later :
-       {"api", "reverse", "fakeDns", "observatory", "burstObservatory", "multiObservatory", "services"}) {
-    top.refuse(later, "not supported yet");
-  }
-  top.ignore({"stats", "routing", "dns", "env", "version"});
+  top.refuse({"api", "reverse", "fakeDns", "observatory", "burstObservatory", "multiObservatory", "services"},
+             "not supported yet");
+  top.ignore({"stats", "env", "version"});
   top.finish();
 }
 
 }  // namespace
 
 absl::StatusOr<Config> read_v2ray_json(std::span<const Source> sources, const ReadOptions& options) {
-  Context context{.sources = sources, .lenient = options.lenient, .error = {}, .warnings = {}};
+  Context context{.sources = sources, .options = options, .error = {}, .warnings = {}};
   Config config;
   for (std::size_t i = 0; i < sources.size(); ++i) {
     auto root = parse_json(sources[i].name, sources[i].text, static_cast<int>(i));

@@ -8,8 +8,11 @@
 
 #include <absl/status/statusor.h>
 
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "winze/node/options.h"
@@ -22,7 +25,9 @@ struct Source {
 };
 
 struct ReadOptions {
-  bool lenient = false;  // unknown keys become warnings
+  bool lenient = false;  // unknown keys, and keys given twice, become warnings
+  // Looks up the variables of ports written as "env:NAME"; none: such ports are errors.
+  std::function<std::optional<std::string>(std::string_view name)> environment;
 };
 
 struct Config {

@@ -1,0 +1,170 @@
+#include "winze/config/v2ray_json.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "winze/base/status.h"
+
+namespace winze::config {
+namespace {
+
+absl::StatusOr<Config> read(std::string text, ReadOptions options = {}) {
+  const Source source{"client.json", std::move(text)};
+  return read_v2ray_json(std::span(&source, 1), options);
+}
+
+std::string error_of(std::string text) {
+  const auto config = read(std::move(text));
+  return config.ok() ? std::string("no error") : std::string(message_of(config.status()));
+}
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
+
+constexpr std::string_view kWhole = R"({
+  // VLESS over WebSocket over TLS
+  "log": {"loglevel": "info"}, # another comment
+  "policy": {"levels": {"0": {"handshake": 7, "connIdle": 60, "uplinkOnly": 1, "downlinkOnly": 0}}},
+  "inbounds": [
+    {"tag": "in", "listen": "127.0.0.1", "port": "1080", "Protocol": "SOCKS",
+     "settings": {"auth": "password", "accounts": [{"user": "a", "pass": "b"}], "udp": false}},
+    {"port": "4000-4002", "protocol": "vless", "settings": {"clients": [{"id": "x", "level": 1}], "decryption": "none",
+     "fallbacks": [{"dest": 80, "xver": 2}]}, "streamSettings": {"network": "ws", "wsSettings": {"path": "p"}}}
+  ],
+  "outbounds": [
+    {"tag": "out", "protocol": "vless",
+     "settings": {"vnext": [{"address": "::1", "port": 443, "users": [{"id": "y", "encryption": "none"}]}]},
+     "streamSettings": {"network": "ws", "security": "tls", "tlsSettings": {"serverName": "a.test", "alpn": "h2,http/1.1"},
+       "wsSettings": {"path": "/r?ed=2048&x=1", "headers": {"Host": "a.test", "X-A": ["1", "2"]}}}},
+    {"tag": "direct", "protocol": "freedom", "settings": {}}
+  ] /* the end */
+})";
+
+TEST_CASE("a whole configuration is read") {
+  auto config = read(std::string(kWhole));
+  REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+  const node::NodeOptions& o = config->options;
+  CHECK(o.policy(0).handshake == std::chrono::seconds(7));
+  CHECK(o.policy(0).downlink_only == Duration(0));
+  REQUIRE(o.inbounds.size() == 2);
+  CHECK(o.inbounds[0].port_from == 1080);
+  CHECK(std::get<node::SocksInbound>(o.inbounds[0].settings).accounts.at(0).user == "a");
+  CHECK(o.inbounds[1].port_from == 4000);
+  CHECK(o.inbounds[1].port_to == 4002);
+  CHECK(o.inbounds[1].stream.ws.path == "/p");
+  const auto& vless = std::get<node::VlessInbound>(o.inbounds[1].settings);
+  CHECK(vless.users.at(0).level == 1);
+  CHECK(vless.fallbacks.at(0).dest == "80");
+  CHECK(vless.fallbacks.at(0).proxy_protocol == 2);
+  REQUIRE(o.outbounds.size() == 2);
+  const node::StreamSettings& stream = o.outbounds[0].stream;
+  CHECK(stream.network == node::StreamSettings::Network::kWebSocket);
+  CHECK(stream.ws.path == "/r?x=1");
+  CHECK(stream.ws.early_data == 2048);
+  CHECK(stream.ws.host == "a.test");
+  CHECK(stream.ws.headers.size() == 2);
+  REQUIRE(stream.tls);
+  CHECK(stream.tls->alpn == std::vector<std::string>{"h2", "http/1.1"});
+  CHECK(std::get<node::VlessOutbound>(o.outbounds[0].settings).server == Destination("::1", 443));
+}
+
+std::string inbound(std::string_view members) { return R"({"inbounds": [{"port": 1, )" + std::string(members) + "}]}"; }
+std::string outbound(std::string_view members) { return R"({"outbounds": [{)" + std::string(members) + "}]}"; }
+
+TEST_CASE("errors say where, what was found, and what is accepted") {
+  struct Case {
+    std::string text;
+    std::string_view wanted;
+  };
+  const std::string vless = R"("protocol": "vless", "settings": {"address": "h", "port": 1, "id": "x", )"
+                            R"("encryption": "none"}, "streamSettings": )";
+  const Case cases[] = {
+      {"{\"inbuonds\": []}", "inbuonds: unknown key; did you mean \"inbounds\"? (client.json:1:2"},
+      {"[1]", "expected an object"},
+      {"{\n  \"log\": {,}\n}", "client.json:2:11"},
+      {"{\"inbounds\": 1}", "inbounds: expected an array of objects, found the number 1"},
+      {inbound(R"("protocol": "sokcs")"), "inbounds[0].protocol: unknown protocol \"sokcs\""},
+      {inbound(R"("protocol": "vmess")"), "not supported yet"},
+      {R"({"inbounds": [{"protocol": "socks"}]})", "inbounds[0].port: missing"},
+      {R"({"inbounds": [{"protocol": "socks", "port": 70000}]})", "inbounds[0].port: expected a port"},
+      {R"({"inbounds": [{"protocol": "socks", "port": "9-3"}]})", "inbounds[0].port: expected a port"},
+      {R"({"inbounds": [{"protocol": "socks", "port": "env:P"}]})", "the variable P is not set"},
+      {inbound(R"("protocol": "vless")"), "inbounds[0].settings.decryption: missing"},
+      {inbound(R"("protocol": "dokodemo-door")"), "inbounds[0].settings.port: missing"},
+      {inbound(R"("protocol": "socks", "settings": {"auth": "password"})"), "settings.accounts: missing"},
+      {inbound(R"("protocol": "socks", "settings": {"accounts": [{"user": "a", "pass": 1}]})"),
+       "accounts[0].pass: expected a string, in quotation marks"},
+      {inbound(R"("protocol": "socks", "sniffing": {"enabled": true})"), "sniffing.enabled: sniffing is not supported"},
+      {inbound(R"("protocol": "socks", "sniffing": {"enable": false})"), "did you mean \"enabled\"?"},
+      {inbound(R"("protocol": "socks", "streamSettings": {"security": "tls"})"), "certificates: missing"},
+      {outbound(R"("protocol": "vless")"), "outbounds[0].settings.vnext: missing"},
+      {outbound(vless + R"({"network": "kcp"})"), "streamSettings.network: \"kcp\" is not supported yet"},
+      {outbound(vless + R"({"security": "tls", "tlsSettings": {"allowInsecure": true}})"),
+       "certificates are always verified"},
+      {outbound(vless + R"({"network": "ws", "wsSettings": {"headers": {"A": "b\r\nc"}}})"), "no control characters"},
+      {outbound(vless + R"({"security": "tls", "tlsSettings": {"cipherSuites": "X"}})"), "tlsSettings.cipherSuites"},
+      {outbound(R"("protocol": "freedom", "protocol": "freedom")"), "this key is there twice"},
+      {outbound(R"("protocol": "freedom", "mux": {"enabled": true})"), "multiplexing is not supported yet"},
+      {R"({"routing": {"rules": [{"type": "field"}]}})", "routing.rules: routing rules are not supported yet"},
+      {R"({"routing": {"rule": []}})", "did you mean \"rules\"?"},
+      {R"({"dns": {"servers": ["1.1.1.1"]}})", "dns.servers"},
+      {R"({"policy": {"system": {"statsInboundUplink": true}}})", "statistics are not supported yet"},
+      {R"({"policy": {"levels": {"x": {}}}})", "a level is a number from 0 to 255"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    CHECK_MESSAGE(has(error_of(c.text), c.wanted), error_of(c.text));
+  }
+}
+
+TEST_CASE("no message shows a password") {
+  const std::string text = inbound(R"("protocol": "socks", "settings": {"auth": "password", "accounts":
+      [{"pass": "correct horse"}]})");
+  CHECK_FALSE(has(error_of(text), "horse"));
+}
+
+TEST_CASE("lenient reading warns of unknown keys only") {
+  const auto config =
+      read(R"({"nothing": 1, "outbounds": [{"protocol": "freedom"}]})", {.lenient = true, .environment = {}});
+  REQUIRE(config.ok());
+  REQUIRE(config->warnings.size() == 1);
+  CHECK(has(config->warnings[0], "nothing: unknown key"));
+  CHECK_FALSE(read(R"({"inbounds": 1})", {.lenient = true, .environment = {}}).ok());
+}
+
+TEST_CASE("ports come from the environment") {
+  const auto environment = [](std::string_view name) {
+    return name == "P" ? std::optional<std::string>("7-9") : std::nullopt;
+  };
+  const auto config =
+      read(R"({"inbounds": [{"protocol": "socks", "port": "env:P"}]})", {.lenient = false, .environment = environment});
+  REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+  CHECK(config->options.inbounds[0].port_to == 9);
+}
+
+TEST_CASE("several sources merge as V2Ray has it") {
+  const Source sources[] = {
+      {"a.json",
+       R"({"outbounds": [{"tag": "x", "protocol": "freedom"}], "inbounds": [{"port": 1, "protocol": "http"}]})"},
+      {"b.json",
+       R"({"outbounds": [{"tag": "y", "protocol": "freedom"}], "inbounds": [{"port": 2, "protocol": "http"}]})"},
+      {"c_tail.json", R"({"outbounds": [{"tag": "z", "protocol": "freedom"}, {"tag": "x", "protocol": "blackhole"}]})"},
+  };
+  const auto config = read_v2ray_json(sources);
+  REQUIRE(config.ok());
+  REQUIRE(config->options.outbounds.size() == 3);
+  CHECK(config->options.outbounds[0].tag == "y");
+  CHECK(config->options.outbounds[1].tag == "x");
+  CHECK(std::holds_alternative<node::BlackholeOutbound>(config->options.outbounds[1].settings));
+  CHECK(config->options.outbounds[2].tag == "z");
+  CHECK(config->options.inbounds.size() == 2);
+}
+
+TEST_CASE("depth is bounded") {
+  std::string deep = "{\"a\": ";
+  for (int i = 0; i < 100000; ++i) deep += '[';
+  CHECK(has(error_of(deep), "more than 64 levels"));
+}
+
+}  // namespace
+}  // namespace winze::config
