@@ -172,6 +172,8 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     d.ended = true;
     touch();
+    // Closing the last direction of a bare socket says as much as shutting it down first.
+    if (shut && directions[1 - which].ended && d.to->verbatim_sink() != nullptr) return finish({});
     d.to->shutdown_write([self = shared_from_this(), which](std::error_code error) {
       if (!self->handler) return;
       if (error) return self->finish(error);

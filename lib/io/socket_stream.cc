@@ -30,13 +30,13 @@ std::error_code translate(const std::error_code& wait_error) {
 // Shared by the stream and its pending operations.
 struct State final : RawSocket, std::enable_shared_from_this<State> {
   // Reading and writing are ours; Asio only waits.
-  State(Environment& env, Socket&& connected) : environment(env), socket(std::move(connected)) {}
+  State(Environment& env, Socket&& connected, bool accepted)
+      : environment(env), socket(std::move(connected)), expects_data(accepted) {}
 
   // --- reading ---
 
   void start_read() {
-    // Bulk flows usually have more waiting; others would only find EAGAIN.
-    if (bulk) {
+    if (expects_data) {
       if (std::optional<std::error_code> done = try_read()) {
         return asio::post(environment.executor, [self = shared_from_this(), error = *done] {
           self->finish_read(self->closed ? std::error_code(Errc::kAborted) : error);
@@ -65,7 +65,7 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
       n = ::recv(socket.native_handle(), buffer.data(), space, 0);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
-      bulk = false;
+      expects_data = false;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
       return last_system_error();
     }
@@ -77,8 +77,8 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
   }
 
   void adapt(std::size_t n, std::size_t space) {
-    bulk = n == space;
-    if (bulk) {
+    expects_data = n == space;
+    if (expects_data) {
       read_size = std::min(read_size * 4, kLargestRead);
     } else if (n < read_size / 16) {
       read_size = std::max(read_size / 4, kSmallestRead);
@@ -154,7 +154,9 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
   Socket socket;
   Overhead room;
   std::size_t read_size = kSmallestRead;
-  bool bulk = false;  // the last read filled its buffer
+  // The next read likely finds data at once: the last one filled its buffer, or a client has just connected and speaks
+  // first. Elsewhere trying would only find EAGAIN.
+  bool expects_data;
   bool closed = false;
   bool ended = false;  // our direction is shut down
   Stream::ReadHandler read_handler;
@@ -165,8 +167,8 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
 
 class SocketStream final : public Stream {
  public:
-  SocketStream(Environment& environment, Socket&& socket)
-      : state_(std::make_shared<State>(environment, std::move(socket))) {}
+  SocketStream(Environment& environment, Socket&& socket, bool accepted)
+      : state_(std::make_shared<State>(environment, std::move(socket), accepted)) {}
   ~SocketStream() override { state_->close(); }
 
   void read(ReadHandler handler) override {
@@ -217,13 +219,13 @@ class SocketStream final : public Stream {
 
 }  // namespace
 
-StreamPtr make_socket_stream(Environment& environment, Socket socket) {
-  return std::make_unique<SocketStream>(environment, std::move(socket));
+StreamPtr connected_stream(Environment& environment, Socket socket) {
+  return std::make_unique<SocketStream>(environment, std::move(socket), false);
 }
 
 StreamPtr adopt_socket(Environment& environment, int fd) {
-  return make_socket_stream(environment,
-                            Socket(environment.executor, asio::generic::stream_protocol(AF_UNSPEC, 0), fd));
+  return std::make_unique<SocketStream>(
+      environment, Socket(environment.executor, asio::generic::stream_protocol(AF_UNSPEC, 0), fd), true);
 }
 
 sockaddr_any to_sockaddr(const Endpoint& endpoint) {

@@ -11,7 +11,8 @@ namespace winze {
 
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
 
-StreamPtr make_socket_stream(Environment& environment, Socket socket);
+// Of a socket that we connected.
+StreamPtr connected_stream(Environment& environment, Socket socket);
 
 // Endpoint <-> sockaddr.
 struct sockaddr_any {

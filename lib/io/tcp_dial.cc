@@ -1,6 +1,7 @@
 // Happy Eyeballs (RFC 8305): addresses of both families in turn, a new attempt every `attempt_delay` or as soon as one
 // fails, the first to connect wins.
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ namespace {
 struct Target {
   sockaddr_any address;
   int family;
+  bool is_loopback = false;
 };
 
 struct Race : std::enable_shared_from_this<Race> {
@@ -51,7 +53,7 @@ struct Race : std::enable_shared_from_this<Race> {
   }
 
   Target target(const IpAddress& address) const {
-    return {to_sockaddr({address, destination.port}), address.is_v4() ? AF_INET : AF_INET6};
+    return {to_sockaddr({address, destination.port}), address.is_v4() ? AF_INET : AF_INET6, address.is_loopback()};
   }
 
   // RFC 8305 section 4: alternate between the families, the preferred one first.
@@ -98,18 +100,28 @@ struct Race : std::enable_shared_from_this<Race> {
     }
     if (errno != EINPROGRESS) return last_system_error();
     attempts.push_back(socket);
-    socket->async_wait(Socket::wait_write, [self = shared_from_this(), socket](std::error_code error) {
-      if (!self->handler) return;
-      int value = 0;
-      socklen_t size = sizeof value;
-      if (!error && ::getsockopt(socket->native_handle(), SOL_SOCKET, SO_ERROR, &value, &size) != 0) value = errno;
-      if (value != 0) error = {value, std::system_category()};
-      if (!error) return self->connected(*socket);
-      self->last_error = error;
-      std::erase(self->attempts, socket);
-      self->next();
-    });
+    // Over loopback the handshake is already done here, and asking is cheaper than waiting to be told.
+    pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
+    if (to.is_loopback && ::poll(&ready, 1, 0) == 1) {
+      asio::post(environment.executor, [self = shared_from_this(), socket] { self->attempted(socket, {}); });
+    } else {
+      socket->async_wait(Socket::wait_write, [self = shared_from_this(), socket](std::error_code error) {
+        self->attempted(socket, error);
+      });
+    }
     return {};
+  }
+
+  void attempted(const std::shared_ptr<Socket>& socket, std::error_code error) {
+    if (!handler) return;
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (!error && ::getsockopt(socket->native_handle(), SOL_SOCKET, SO_ERROR, &value, &size) != 0) value = errno;
+    if (value != 0) error = {value, std::system_category()};
+    if (!error) return connected(*socket);
+    last_error = error;
+    std::erase(attempts, socket);
+    next();
   }
 
   std::error_code prepare(int fd, int family) const {
@@ -125,7 +137,7 @@ struct Race : std::enable_shared_from_this<Race> {
   }
 
   void connected(Socket& socket) {
-    if (handler) finish({}, make_socket_stream(environment, std::move(socket)));
+    if (handler) finish({}, connected_stream(environment, std::move(socket)));
   }
 
   void finish(std::error_code error, StreamPtr stream) {
@@ -196,7 +208,7 @@ class UnixDialer final : public Dialer {
 
   Pending dial(const Destination& destination, Handler handler) override {
     auto race = std::make_shared<Race>(environment_, TcpDialOptions(), destination, std::move(handler));
-    Target to{.address = {}, .family = AF_UNIX};
+    Target to{.address = {}, .family = AF_UNIX, .is_loopback = false};
     race->last_error = to_unix_sockaddr(path_, to.address);
     if (!race->last_error) race->targets.push_back(to);
     asio::post(environment_.executor, [race] { race->next(); });

@@ -161,7 +161,8 @@ void Log::on_event(const Event& event) {
 
 void Log::on_connection(const chain::Connection& c) {
   if (!parts_->access.is_open()) return;
-  Line line(parts_->format, c.error ? Severity::kWarning : Severity::kInfo);
+  // That a connection breaks while it relays is everyday life.
+  Line line(parts_->format, c.error && c.stage != "relay" ? Severity::kWarning : Severity::kInfo);
   line.add("from", c.source.to_string());
   line.add("inbound", c.inbound);
   line.add_if("user", c.user);

@@ -67,7 +67,7 @@ class CodecPair {
 
   // Delivers until the wire is empty both ways.
   void pump() {
-    while (deliver(client, server) | deliver(server, client)) {
+    while (deliver(client, server) + deliver(server, client) > 0) {
     }
   }
 
