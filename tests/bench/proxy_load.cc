@@ -1,0 +1,241 @@
+// The load for tests/bench/proxy.py: an origin, and clients of it that connect to a port which a proxy chain forwards
+// there. Plain sockets and threads, and no copies in user space, so that the proxies are what is measured.
+//
+//   proxy_load origin                        prints its port, serves until standard input ends
+//   proxy_load bulk PORT down|up STREAMS BYTES   seconds for STREAMS transfers of BYTES each, at once
+//   proxy_load connections PORT WORKERS SECONDS  new connections per second, each with one small request
+//   proxy_load requests PORT COUNT               p50 and p99 in microseconds of small requests on one connection
+//   proxy_load idle PORT COUNT                   opens COUNT connections, prints "open", holds them until input ends
+//
+// The origin's requests: 'D' size -> size bytes; 'U' size bytes -> 1 byte; 'S' -> kReplySize bytes, then the next
+// request.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t kReplySize = 1024;
+constexpr std::size_t kSourceSize = 64 << 20;
+
+[[noreturn]] void die(const char* what) {
+  std::perror(what);
+  std::exit(1);
+}
+
+struct Request {
+  char kind;
+  char pad[7];
+  std::uint64_t size;
+};
+
+int source_file() {
+  static const int fd = [] {
+    const int file = ::memfd_create("source", 0);
+    std::vector<std::uint8_t> block(1 << 20);
+    for (std::size_t i = 0; i < block.size(); ++i) block[i] = static_cast<std::uint8_t>(i * 31 + (i >> 8));
+    for (std::size_t done = 0; done < kSourceSize; done += block.size()) {
+      if (::write(file, block.data(), block.size()) < 0) die("memfd");
+    }
+    return file;
+  }();
+  return fd;
+}
+
+bool send_bytes(int fd, std::uint64_t size) {
+  while (size > 0) {
+    off_t at = 0;
+    const ssize_t n = ::sendfile(fd, source_file(), &at, std::min<std::uint64_t>(size, kSourceSize));
+    if (n <= 0) return false;
+    size -= static_cast<std::uint64_t>(n);
+  }
+  return true;
+}
+
+// MSG_TRUNC: the kernel drops the bytes without copying them.
+bool drop_bytes(int fd, std::uint64_t size) {
+  while (size > 0) {
+    const ssize_t n = ::recv(fd, nullptr, std::min<std::uint64_t>(size, 1 << 20), MSG_TRUNC);
+    if (n <= 0) return false;
+    size -= static_cast<std::uint64_t>(n);
+  }
+  return true;
+}
+
+bool send_request(int fd, char kind, std::uint64_t size) {
+  const Request request{kind, {}, size};
+  return ::send(fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request;
+}
+
+void serve(int fd) {
+  Request request;
+  while (::recv(fd, &request, sizeof request, MSG_WAITALL) == sizeof request) {
+    bool good = false;
+    if (request.kind == 'D') good = send_bytes(fd, request.size);
+    if (request.kind == 'U') good = drop_bytes(fd, request.size) && send_bytes(fd, 1);
+    if (request.kind == 'S') good = send_bytes(fd, kReplySize);
+    if (!good) break;
+  }
+  ::close(fd);
+}
+
+void no_delay(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// Threads take connections one after the other; the last free one starts another when it takes one.
+void serve_next(int listener) {
+  static std::atomic<int> waiting{0};
+  while (true) {
+    ++waiting;
+    const int fd = ::accept(listener, nullptr, nullptr);
+    if (--waiting == 0) std::thread(serve_next, listener).detach();
+    if (fd < 0) continue;
+    no_delay(fd);
+    serve(fd);
+  }
+}
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+int connect_to(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = loopback(port);
+  if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die("connect");
+  no_delay(fd);
+  return fd;
+}
+
+void wait_for_end_of_input() {
+  char c;
+  while (::read(STDIN_FILENO, &c, 1) > 0) {
+  }
+}
+
+int origin() {
+  source_file();
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t length = sizeof address;
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(listener, 4096) != 0 ||
+      ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    die("listen");
+  }
+  std::printf("%u\n", ntohs(address.sin_port));
+  std::fflush(stdout);
+  std::thread(serve_next, listener).detach();
+  wait_for_end_of_input();
+  std::_Exit(0);
+}
+
+double seconds_since(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }
+
+int bulk(std::uint16_t port, bool down, int streams, std::uint64_t bytes) {
+  std::vector<int> sockets;
+  for (int i = 0; i < streams; ++i) {
+    sockets.push_back(connect_to(port));
+    // Opens the connection to its end before the clock starts.
+    if (!send_request(sockets.back(), 'S', 0) || !drop_bytes(sockets.back(), kReplySize)) die("first request");
+  }
+  std::atomic<bool> good{true};
+  const auto begun = Clock::now();
+  std::vector<std::thread> threads;
+  for (int fd : sockets) {
+    threads.emplace_back([&good, fd, down, bytes] {
+      const bool asked = send_request(fd, down ? 'D' : 'U', bytes);
+      if (!asked || !(down ? drop_bytes(fd, bytes) : send_bytes(fd, bytes) && drop_bytes(fd, 1))) good = false;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  if (!good) die("transfer");
+  std::printf("%.6f\n", seconds_since(begun));
+  return 0;
+}
+
+int connections(std::uint16_t port, int workers, double seconds) {
+  std::atomic<std::uint64_t> count{0};
+  const auto begun = Clock::now();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < workers; ++i) {
+    threads.emplace_back([&count, port, begun, seconds] {
+      while (seconds_since(begun) < seconds) {
+        const int fd = connect_to(port);
+        if (!send_request(fd, 'S', 0) || !drop_bytes(fd, kReplySize)) die("request");
+        // A reset, so that the client's ports do not all end in TIME_WAIT.
+        const linger reset{1, 0};
+        ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        ::close(fd);
+        ++count;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::printf("%.1f\n", static_cast<double>(count) / seconds_since(begun));
+  return 0;
+}
+
+int requests(std::uint16_t port, std::size_t count) {
+  const int fd = connect_to(port);
+  std::vector<double> times;
+  for (std::size_t i = 0; i < count + count / 10; ++i) {
+    const auto begun = Clock::now();
+    if (!send_request(fd, 'S', 0) || !drop_bytes(fd, kReplySize)) die("request");
+    if (i >= count / 10) times.push_back(seconds_since(begun) * 1e6);
+  }
+  std::sort(times.begin(), times.end());
+  std::printf("%.1f %.1f\n", times[times.size() / 2], times[times.size() * 99 / 100]);
+  return 0;
+}
+
+int idle(std::uint16_t port, int count) {
+  for (int i = 0; i < count; ++i) {
+    const int fd = connect_to(port);
+    if (!send_request(fd, 'S', 0) || !drop_bytes(fd, kReplySize)) die("request");
+  }
+  std::printf("open\n");
+  std::fflush(stdout);
+  wait_for_end_of_input();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::string_view mode = argc > 1 ? argv[1] : "";
+  const auto number = [&](int i) { return std::strtoull(argv[i], nullptr, 10); };
+  const auto port = [&] { return static_cast<std::uint16_t>(number(2)); };
+  if (mode == "origin") return origin();
+  if (mode == "bulk" && argc == 6)
+    return bulk(port(), std::string_view(argv[3]) == "down", static_cast<int>(number(4)), number(5));
+  if (mode == "connections" && argc == 5)
+    return connections(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
+  if (mode == "requests" && argc == 4) return requests(port(), number(3));
+  if (mode == "idle" && argc == 4) return idle(port(), static_cast<int>(number(3)));
+  std::fputs("usage: see the head of proxy_load.cc\n", stderr);
+  return 2;
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
+#   proxy   winze, v2ray 4.34 and haproxy carrying the same load over the same chains
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source tests/packages.sh
+suite=${1:-}
+case $suite in
+  proxy) ;;
+  *) sed -n '2,3s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+esac
+shift
+install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${peer_packages[@]}"
+cmake --preset release >/dev/null
+cmake --build --preset release --target winze_tool proxy_load
+if [ "$(id -u)" != 0 ] || ! ip netns list >/dev/null 2>&1; then
+  echo "Not root, or no network namespaces: running on this host's own loopback, with its congestion control."
+  exec python3 "tests/bench/$suite.py" "$@"
+fi
+# A namespace of our own, with a congestion control that loopback does not hold back.
+space=winze-bench-$$
+ip netns add "$space"
+trap 'ip netns del "$space"' EXIT
+ip -n "$space" link set lo up
+ip netns exec "$space" sysctl -qw net.ipv4.tcp_congestion_control=reno
+ip netns exec "$space" python3 "tests/bench/$suite.py" "$@"
