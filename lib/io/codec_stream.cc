@@ -130,6 +130,7 @@ struct State : std::enable_shared_from_this<State> {
 
   void end_write(StreamCodec::End end) {
     if (end == StreamCodec::End::kKeepBelow) {
+      end_unsaid = true;
       return asio::post(environment.executor, [self = shared_from_this()] { self->finish_write({}); });
     }
     below->shutdown_write([self = shared_from_this()](std::error_code error) { self->finish_write(error); });
@@ -147,6 +148,9 @@ struct State : std::enable_shared_from_this<State> {
 
   void close() {
     if (std::exchange(closed, true)) return;
+    // Our direction ended in order, which the protocol could not say alone; now that the other ends too, the layers below
+    // can, and the peer does not take this for a broken connection.
+    if (end_unsaid && !write_error) below->shutdown_write([](std::error_code) {});
     below->close();
     // A write that waited for a reply to go out has no operation below that would report the end.
     if (deferred) {
@@ -167,6 +171,7 @@ struct State : std::enable_shared_from_this<State> {
   std::error_code write_error;
   bool closed = false;
   bool ended = false;    // shutdown_write() was called
+  bool end_unsaid = false;
   bool writing = false;  // an operation of ours is pending on `below`
   Stream::ReadHandler read_handler;
   Stream::WriteHandler write_handler;

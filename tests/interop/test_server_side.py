@@ -140,3 +140,20 @@ def test_bad_configurations_say_what_is_wrong(stage, config, complaint):
         stage.start("winze", config, [free_port()])
     assert stage.running[0].process.returncode == 1
     assert complaint in stage.running[0].log
+
+
+def test_ends_in_order_when_the_client_has_gone(stage, origin):
+    """WebSocket cannot say that one direction has ended; what closes the connection says it, and nothing has failed."""
+    port, socks = free_port(), free_port()
+    server = vless_server(port, "ws-tls")
+    server["policy"] = {"levels": {"0": {"downlinkOnly": 1}}}
+    outbound = client([listener("socks", socks)], vless_out(port, "ws-tls"))
+    outbound["policy"] = server["policy"]
+    process = stage.start("winze", server, [port], "server")
+    stage.start("winze", outbound, [socks], "client")
+    assert curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin").returncode == 0
+    deadline = time.monotonic() + 5
+    while "user=peer@example" not in process.log and time.monotonic() < deadline:
+        time.sleep(0.05)
+    record = [line for line in process.log.splitlines() if "user=peer@example" in line]
+    assert record and "failed" not in record[0]

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Builds winze, starts a server, a client and a web server on loopback, and downloads a file through them:
+#
+#   curl --SOCKS5--> winze client --VLESS in WebSocket in TLS--> winze server --> nginx
+#
+# Installs what is missing by apt (as root, or with sudo). Everything it starts ends with it; its files are in a
+# temporary folder, the build in build/quickstart.
+#   --keep  leaves the folder, to read the configurations and logs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tests/packages.sh
+keep=
+case ${1:-} in
+  '') ;;
+  --keep) keep=yes ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+esac
+
+install_missing "${build_packages[@]}" "${demo_packages[@]}"
+echo "Building (a few minutes the first time) ..."
+if ! cmake --preset release -DWINZE_TESTS=OFF -DWINZE_BENCHMARKS=OFF -B build/quickstart >/dev/null ||
+  ! cmake --build build/quickstart --target winze_tool; then
+  echo "The build failed; what it said is above." >&2
+  exit 1
+fi
+winze=build/quickstart/bin/winze
+
+work=$(mktemp -d) running=()
+finish() {
+  local pid
+  for pid in "${running[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${running[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if [ -n "$keep" ]; then echo "Configurations and logs: $work"; else rm -rf "$work"; fi
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+free_port() { # a port that nobody listens on; below the range the kernel gives to clients
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 10000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
+  done
+  echo "$port"
+}
+socks_port=$(free_port) server_port=$(free_port) web_port=$(free_port)
+user=$("$winze" uuid)
+
+# A certificate authority of our own, and the server's certificate.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj "/CN=quickstart root" \
+  -keyout "$work/root.key" -out "$work/root.pem" 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=tunnel.test" \
+  -keyout "$work/server.key" -out "$work/server.csr" 2>/dev/null
+openssl x509 -req -in "$work/server.csr" -CA "$work/root.pem" -CAkey "$work/root.key" -CAcreateserial -days 1 \
+  -extfile <(echo "subjectAltName=DNS:tunnel.test") -out "$work/server.pem" 2>/dev/null
+
+cat >"$work/server.json" <<JSON
+{
+  "inbounds": [{
+    "listen": "127.0.0.1", "port": $server_port, "protocol": "vless",
+    "settings": {"clients": [{"id": "$user", "email": "you@example"}], "decryption": "none"},
+    "streamSettings": {
+      "network": "ws", "wsSettings": {"path": "/tunnel"},
+      "security": "tls",
+      "tlsSettings": {"certificates": [{"certificateFile": "$work/server.pem", "keyFile": "$work/server.key"}]}
+    }
+  }],
+  "outbounds": [{"protocol": "freedom"}]
+}
+JSON
+cat >"$work/client.json" <<JSON
+{
+  "inbounds": [{"listen": "127.0.0.1", "port": $socks_port, "protocol": "socks"}],
+  "outbounds": [{
+    "protocol": "vless",
+    "settings": {"vnext": [{"address": "127.0.0.1", "port": $server_port,
+                            "users": [{"id": "$user", "encryption": "none"}]}]},
+    "streamSettings": {
+      "network": "ws", "wsSettings": {"path": "/tunnel", "headers": {"Host": "tunnel.test"}},
+      "security": "tls",
+      "tlsSettings": {"serverName": "tunnel.test",
+                      "certificates": [{"usage": "verify", "certificateFile": "$work/root.pem"}]}
+    }
+  }]
+}
+JSON
+
+mkdir "$work/www"
+head -c $((256 << 20)) /dev/urandom >"$work/www/file"
+cat >"$work/nginx.conf" <<NGINX
+daemon off; pid $work/nginx.pid; error_log $work/nginx.log; worker_processes 1;
+events {}
+http {
+  access_log off; sendfile on;
+  client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
+  uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
+  server { listen 127.0.0.1:$web_port; root $work/www; }
+}
+NGINX
+if [ "$(id -u)" = 0 ]; then chmod 755 "$work"; fi # nginx's worker is another user then
+
+start() { # start NAME PORT COMMAND...: runs it, and waits until it listens
+  local name=$1 port=$2 pid i
+  shift 2
+  "$@" >"$work/$name.log" 2>&1 &
+  pid=$!
+  running+=("$pid")
+  for i in $(seq 200); do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return 0; fi
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.05
+  done
+  echo "$name does not listen on port $port:" >&2
+  cat "$work/$name.log" >&2
+  exit 1
+}
+start nginx "$web_port" "$(command -v nginx || echo /usr/sbin/nginx)" -p "$work" -c "$work/nginx.conf" -e "$work/nginx.log"
+start server "$server_port" "$winze" run -c "$work/server.json"
+start client "$socks_port" "$winze" run -c "$work/client.json"
+
+cat <<DIAGRAM
+
+  curl ----SOCKS5----> winze client ----VLESS----> winze server ----> nginx
+        127.0.0.1:$socks_port          in WebSocket    127.0.0.1:$server_port    127.0.0.1:$web_port
+                                    in TLS
+DIAGRAM
+
+wanted=$(sha256sum <"$work/www/file" | cut -d' ' -f1)
+figures=$(curl -sS --noproxy '' -x "socks5h://127.0.0.1:$socks_port" -o "$work/got" \
+  -w '%{size_download} bytes in %{time_total} s, %{speed_download} bytes/s' "http://127.0.0.1:$web_port/file")
+got=$(sha256sum <"$work/got" | cut -d' ' -f1)
+echo
+echo "Downloaded $figures"
+echo "SHA-256 of the origin's file: $wanted"
+echo "SHA-256 of what arrived:      $got"
+if [ "$got" != "$wanted" ]; then
+  echo "The file arrived damaged." >&2
+  exit 1
+fi
+echo "It works. The two configurations above are V2Ray's format: examples/quickstart.sh --keep leaves them to read."
