@@ -17,7 +17,7 @@ ARROWS = {
     "chain": {"route", "layer", "proto", "io", "base"},
     "tunnel": {"layer", "proto", "crypto", "io", "base"},
     "node": {"chain", "tunnel", "route", "layer", "proto", "io", "base"},
-    "config": {"node", "base"},
+    "config": {"node", "proto", "base"},
 }
 # Folders whose private sources may use OpenSSL's headers, and folders that may use Asio.
 OPENSSL = {"crypto", "layer"}
