@@ -54,9 +54,11 @@ struct State : std::enable_shared_from_this<State> {
     if (error) read_error = error;
     if (!data.empty()) return deliver({}, std::move(data));
     if (read_error) return deliver(read_error, {});
+    // What came may have been the answer that a write waits for.
+    run_deferred();
     if (!read_handler && !is_write_waiting()) {
       reading = false;
-      return run_deferred();
+      return;
     }
     start_read();
   }
