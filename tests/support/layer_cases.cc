@@ -1,0 +1,99 @@
+#include "support/layer_cases.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "examples/xor_codec.h"
+#include "winze/layer/tls.h"
+#include "winze/proto/http/client.h"
+#include "winze/proto/http/server.h"
+#include "winze/proto/httpupgrade/codec.h"
+#include "winze/proto/socks/client.h"
+#include "winze/proto/socks/server.h"
+#include "winze/proto/vless/codec.h"
+#include "winze/proto/ws/codec.h"
+
+namespace winze::test {
+namespace {
+
+std::string file(const std::string& name) {
+  std::ifstream in(std::string(WINZE_TEST_DATA) + "/vectors/tls/" + name);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+LayerCase tls_case(const std::string& name, tls::Version version) {
+  auto client = tls::ClientContext::create({.system_roots = false,
+                                            .roots_pem = {file("root.pem")},
+                                            .min_version = version,
+                                            .max_version = version,
+                                            .resume = false});
+  auto server = tls::ServerContext::create(
+      {.identities = {{file("a.pem"), Secret(std::string_view(file("a.key")))}}, .resume = false});
+  REQUIRE(client.ok());
+  REQUIRE(server.ok());
+  return {.name = name,
+          .client = [context = *client](Environment& e) { return tls::client_codec(context, "a.test", e.pool); },
+          .server = [context = *server](Environment& e) { return tls::server_codec(context, e.pool); },
+          .half_close = true,
+          .marks_end = true};
+}
+
+LayerCase ws_case(const std::string& name, ws::Ending ending, std::size_t early_data) {
+  auto client = std::make_shared<const ws::ClientOptions>(
+      ws::ClientOptions{.host = "a.test", .early_data = {.max = early_data}, .ending = ending});
+  auto server = std::make_shared<const ws::ServerOptions>(ws::ServerOptions{.ending = ending});
+  return {.name = name,
+          .client = [client](Environment& e) { return std::make_unique<ws::ClientCodec>(client, e.random); },
+          .server = [server](Environment&) { return std::make_unique<ws::ServerCodec>(server); },
+          .half_close = ending == ws::Ending::kHalf,
+          .marks_end = ending == ws::Ending::kHalf};
+}
+
+std::vector<LayerCase> make() {
+  std::vector<LayerCase> out;
+  out.push_back(tls_case("tls 1.3", tls::Version::kTls13));
+  out.push_back(tls_case("tls 1.2", tls::Version::kTls12));
+  out.push_back(ws_case("ws", ws::Ending::kBoth, 0));
+  out.push_back(ws_case("ws with half-close", ws::Ending::kHalf, 0));
+  out.push_back(ws_case("ws with early data", ws::Ending::kHalf, 5));
+
+  auto upgrade = std::make_shared<const httpupgrade::ClientOptions>(httpupgrade::ClientOptions{.host = "a.test"});
+  auto upgrade_server = std::make_shared<const httpupgrade::ServerOptions>();
+  out.push_back({.name = "httpupgrade",
+                 .client = [upgrade](Environment&) { return std::make_unique<httpupgrade::ClientCodec>(upgrade); },
+                 .server = [upgrade_server](
+                               Environment&) { return std::make_unique<httpupgrade::ServerCodec>(upgrade_server); }});
+
+  const Destination to("example.test", 80);
+  const Uuid id = *Uuid::parse("6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11");
+  auto users = std::make_shared<vless::UserTable>();
+  users->add(id, {.name = "peer"});
+  out.push_back({.name = "vless",
+                 .client = [id, to](Environment&) { return std::make_unique<vless::ClientCodec>(id, to); },
+                 .server = [users](Environment&) { return std::make_unique<vless::ServerCodec>(users); }});
+  auto socks_client = std::make_shared<const socks::ClientOptions>();
+  out.push_back(
+      {.name = "socks",
+       .client = [socks_client, to](Environment&) { return std::make_unique<socks::ClientCodec>(socks_client, to); },
+       .server = [](Environment&) { return std::make_unique<socks::ServerCodec>(socks::ServerOptions{}); }});
+  auto http_client = std::make_shared<const http::ClientOptions>();
+  out.push_back(
+      {.name = "http connect",
+       .client = [http_client, to](Environment&) { return std::make_unique<http::ClientCodec>(http_client, to); },
+       .server = [](Environment&) { return std::make_unique<http::ServerCodec>(http::ServerOptions{}); }});
+  out.push_back({.name = "xor",
+                 .client = [](Environment&) { return std::make_unique<XorCodec>("key"); },
+                 .server = [](Environment&) { return std::make_unique<XorCodec>("key"); }});
+  return out;
+}
+
+}  // namespace
+
+const std::vector<LayerCase>& layer_cases() {
+  static const std::vector<LayerCase> cases = make();
+  return cases;
+}
+
+}  // namespace winze::test
