@@ -1,0 +1,151 @@
+#include "winze/io/relay.h"
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+
+#include "support/simulator.h"
+#include "winze/base/error.h"
+#include "winze/io/memory.h"
+
+namespace winze {
+namespace {
+
+using namespace std::chrono_literals;
+
+// client <-> relay <-> server, in memory and virtual time.
+struct Fixture {
+  explicit Fixture(const RelayOptions& options, const MemoryPairOptions& memory = {}) {
+    auto [c, relay_client] = memory_pair(sim.environment(), memory);
+    auto [relay_server, s] = memory_pair(sim.environment(), memory);
+    client = std::move(c);
+    server = std::move(s);
+    relaying = relay(sim.environment(), std::move(relay_client), std::move(relay_server), options,
+                     [this](const RelayResult& r) {
+                       result = r;
+                       ended = sim.now() - begun;
+                     });
+    sim.run_ready();
+  }
+
+  void send(Stream& stream, std::string_view text) {
+    stream.write(Buffer::copy_of(text), [](std::error_code) {});
+    sim.run_ready();
+  }
+  void end(Stream& stream) {
+    stream.shutdown_write([](std::error_code) {});
+    sim.run_ready();
+  }
+  std::string receive(Stream& stream) {
+    std::string out = "nothing";
+    stream.read([&](std::error_code error, Buffer data) { out = error ? error.message() : std::string(data.text()); });
+    sim.run_ready();
+    return out;
+  }
+
+  test::Simulator sim{1};
+  TimePoint begun = sim.now();
+  StreamPtr client;
+  StreamPtr server;
+  Pending relaying;
+  std::optional<RelayResult> result;
+  Duration ended{};
+};
+
+const std::string kEnd = std::error_code(Errc::kEof).message();
+
+TEST_CASE("relay: both directions, each ends by itself") {
+  Traffic traffic;
+  Fixture f({.traffic = &traffic});
+  f.send(*f.client, "request");
+  CHECK(f.receive(*f.server) == "request");
+  f.end(*f.client);
+  CHECK(f.receive(*f.server) == kEnd);
+  f.send(*f.server, "answer");
+  CHECK(f.receive(*f.client) == "answer");
+  CHECK_FALSE(f.result);
+  f.end(*f.server);
+  CHECK(f.receive(*f.client) == kEnd);
+  REQUIRE(f.result);
+  CHECK_FALSE(f.result->error);
+  CHECK_FALSE(f.result->timed_out);
+  CHECK(f.result->up == 7);
+  CHECK(f.result->down == 6);
+  CHECK(traffic.up == 7);
+  CHECK(traffic.down == 6);
+}
+
+TEST_CASE("relay: an idle connection ends, a busy one does not") {
+  Fixture f({.idle = 300s});
+  f.sim.run_for(299s);
+  f.send(*f.server, "x");
+  CHECK(f.receive(*f.client) == "x");
+  f.sim.run_for(299s);
+  CHECK_FALSE(f.result);
+  f.sim.run_for(2s);
+  REQUIRE(f.result);
+  CHECK(f.result->timed_out);
+  CHECK(f.ended == 599s);
+}
+
+TEST_CASE("relay: after one direction has ended the other has its own, shorter time") {
+  for (bool client_ends : {true, false}) {
+    CAPTURE(client_ends);
+    Fixture f({.idle = 300s, .uplink_only = 2s, .downlink_only = 5s});
+    f.end(client_ends ? *f.client : *f.server);
+    const Duration limit = client_ends ? 5s : 2s;
+    f.sim.run_for(limit - 1s);
+    f.send(client_ends ? *f.server : *f.client, "still here");
+    f.sim.run_for(limit - 1s);
+    CHECK_FALSE(f.result);
+    f.sim.run_for(2s);
+    REQUIRE(f.result);
+    CHECK(f.result->timed_out);
+    CHECK_FALSE(f.result->error);
+    CHECK(f.ended == 2 * limit - 1s);
+  }
+}
+
+TEST_CASE("relay: zero means no limit") {
+  Fixture f({.idle = 0s, .uplink_only = 0s, .downlink_only = 0s});
+  f.sim.run_for(std::chrono::hours(1000));
+  f.end(*f.client);
+  f.sim.run_for(std::chrono::hours(1000));
+  CHECK_FALSE(f.result);
+}
+
+TEST_CASE("relay: holds one buffer per direction when nobody reads") {
+  Fixture f({}, {.segment = 65536, .window = 65536});
+  std::size_t taken = 0;
+  bool waiting = false;
+  for (int i = 0; i < 100 && !waiting; ++i) {
+    waiting = true;
+    f.client->write(Buffer::copy_of(std::string(65536, 'x')), [&](std::error_code) { waiting = false; });
+    f.sim.run_ready();
+    taken += 65536;
+  }
+  CHECK(waiting);
+  // Two windows, what the relay holds, and the write that waits.
+  CHECK(taken <= 6 * 65536);
+  CHECK(f.sim.environment().pool.lent_bytes() <= (256u << 10));
+}
+
+TEST_CASE("relay: a failure ends both, and says which; cancelling says kAborted") {
+  Fixture f({});
+  f.server.reset();
+  f.sim.run_ready();
+  f.send(*f.client, "into nothing");
+  REQUIRE(f.result);
+  CHECK(f.receive(*f.client) != "nothing");
+
+  Fixture g({});
+  g.relaying.cancel();
+  CHECK_FALSE(g.result);
+  g.sim.run_ready();
+  REQUIRE(g.result);
+  CHECK(g.result->error == Errc::kAborted);
+}
+
+}  // namespace
+}  // namespace winze
