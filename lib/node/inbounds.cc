@@ -149,8 +149,7 @@ class Builder {
       const std::string where = ".settings.clients[" + std::to_string(i) + "].id";
       const std::optional<Uuid> id = parse_user_id(user.id);
       if (!id) return error(where, "\"" + user.id + "\" is not a UUID, nor 1 to 30 characters that stand for one");
-      vless::Account account{.name = user.email.empty() ? id->to_string() : user.email,
-                             .level = static_cast<int>(user.level)};
+      vless::Account account{.name = user.email.empty() ? id->to_string() : user.email, .level = user.level};
       if (!users->add(*id, std::move(account))) return error(where, "another user has this id");
     }
     out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users))](const chain::Connection&) {

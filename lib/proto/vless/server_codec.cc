@@ -57,7 +57,7 @@ std::error_code ServerCodec::parse(std::span<const std::uint8_t> bytes, std::siz
   const Account* account = users_->find(id_);
   if (account == nullptr) return Errc::kUnknownUser;
   request_.user = account->name;
-  level_ = account->level;
+  request_.level = account->level;
   if (std::error_code error = parse_request(reader)) return error;
   if (reader.ok()) size = reader.consumed();
   return {};

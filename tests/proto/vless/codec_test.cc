@@ -66,7 +66,7 @@ TEST_CASE("vless server: takes and answers what V2Ray does, at every segment siz
     REQUIRE(end.opened);
     CHECK(codec.request().destination == Destination("localhost", 23000));
     CHECK(codec.request().user == "ann@example.org");
-    CHECK(codec.level() == 3);
+    CHECK(codec.request().level == 3);
     CHECK(codec.id() == kId);
     CHECK(end.received == "abc");
     CHECK_FALSE(codec.answers_at_once());

@@ -57,8 +57,8 @@ class ClientCodec final : public StreamCodec {
 
 // What a server knows of a user.
 struct Account {
-  std::string name;  // for logs and rules; an e-mail address in most configurations
-  int level = 0;     // of the policy that applies
+  std::string name;         // for logs and rules; an e-mail address in most configurations
+  std::uint32_t level = 0;  // of the policy that applies
 };
 
 class Users {
@@ -109,7 +109,6 @@ class ServerCodec final : public ProxyServerCodec {
 
   // Of the client, once the handshake is done.
   const Uuid& id() const { return id_; }
-  int level() const { return level_; }
 
   // The bytes of an opening that came to nothing because the stream ended or a timer struck (handshake() has not
   // failed, and has taken them). They are the fallback's.
@@ -125,7 +124,6 @@ class ServerCodec final : public ProxyServerCodec {
   Buffer received_;  // an incomplete request
   ProxyRequest request_;
   Uuid id_;
-  int level_ = 0;
   bool answer_due_ = true;
 };
 
