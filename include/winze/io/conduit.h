@@ -40,6 +40,8 @@ class PacketConduit {
   // The largest payload that goes through, in bytes.
   virtual std::size_t mtu() const = 0;
   virtual Overhead overhead() const = 0;
+  // Room that receive() leaves around the payloads, from the next one on. Without it they may have none.
+  virtual void reserve(Overhead) {}
   // Datagrams that send() could not take, so far.
   virtual std::uint64_t dropped() const = 0;
   virtual const Executor& executor() const = 0;

@@ -1,0 +1,31 @@
+// IP packets of this host, as a PacketConduit (Linux): a TUN interface.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+#include "winze/io/conduit.h"
+
+namespace winze {
+
+struct TunOptions {
+  std::string name;  // of the interface; empty: the kernel chooses one. An existing persistent one is taken over
+  std::uint16_t mtu = 1400;
+};
+
+// The error says what failed ("open /dev/net/tun: Permission denied").
+struct TunResult {
+  std::error_code error;
+  std::string what;
+  ConduitPtr conduit;
+  std::string name;
+};
+// Makes the interface, sets its MTU and brings it up (needs CAP_NET_ADMIN). Addresses and routes are the host's to add.
+// The interface goes with the conduit.
+TunResult open_tun(Environment& environment, const TunOptions& options);
+
+// A descriptor that the host opened itself and gives away (Android's VpnService): each read is one IP packet.
+ConduitPtr adopt_tun(Environment& environment, int fd, std::uint16_t mtu);
+
+}  // namespace winze

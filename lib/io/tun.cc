@@ -1,0 +1,119 @@
+#include "winze/io/tun.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "descriptor_conduit.h"
+#include "socket_stream.h"
+
+namespace winze {
+namespace {
+
+constexpr std::size_t kBatch = 64;
+
+struct State final : DescriptorReader<State> {
+  State(Environment& env, int fd, std::size_t largest) : DescriptorReader(env, fd), mtu(largest) {}
+
+  std::error_code fill(std::vector<Datagram>& batch) {
+    while (batch.size() < kBatch) {
+      Buffer packet = environment.pool.acquire(room.front + mtu + room.back, room.front);
+      const ssize_t n = ::read(fd(), packet.data(), mtu);
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return errno == EAGAIN ? std::error_code() : last_system_error();
+      }
+      if (n == 0) return Errc::kEof;
+      packet.append(static_cast<std::size_t>(n));
+      batch.push_back({.payload = std::move(packet), .peer = {}});
+    }
+    return {};
+  }
+
+  std::size_t send(std::span<Datagram> datagrams) {
+    std::size_t taken = 0;
+    for (const Datagram& datagram : datagrams) {
+      ssize_t n;
+      do {
+        n = ::write(fd(), datagram.payload.data(), datagram.payload.size());
+      } while (n < 0 && errno == EINTR);
+      taken += n >= 0 ? 1 : 0;
+    }
+    dropped += datagrams.size() - taken;
+    return taken;
+  }
+
+  std::size_t mtu;
+};
+
+class TunConduit final : public PacketConduit {
+ public:
+  explicit TunConduit(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~TunConduit() override { state_->close(); }
+
+  std::size_t send(std::span<Datagram> datagrams) override { return state_->send(datagrams); }
+  void receive(ReceiveHandler handler) override { state_->receive(std::move(handler)); }
+  void close() override { state_->close(); }
+  std::size_t mtu() const override { return state_->mtu; }
+  Overhead overhead() const override { return {}; }
+  void reserve(Overhead room) override { state_->room = room; }
+  std::uint64_t dropped() const override { return state_->dropped; }
+  const Executor& executor() const override { return state_->environment.executor; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+TunResult failed(int fd, const std::string& what) {
+  TunResult result{.error = last_system_error(), .what = {}, .conduit = nullptr, .name = {}};
+  result.what = what + ": " + result.error.message();
+  if (fd >= 0) ::close(fd);
+  return result;
+}
+
+// The MTU, and up. Interfaces are configured through any socket.
+bool configure(const char* name, std::uint16_t mtu) {
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return false;
+  ifreq request{};
+  std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  request.ifr_mtu = mtu;
+  bool good = ::ioctl(socket, SIOCSIFMTU, &request) == 0 && ::ioctl(socket, SIOCGIFFLAGS, &request) == 0;
+  request.ifr_flags |= IFF_UP;
+  good = good && ::ioctl(socket, SIOCSIFFLAGS, &request) == 0;
+  const int error = errno;
+  ::close(socket);
+  errno = error;
+  return good;
+}
+
+}  // namespace
+
+TunResult open_tun(Environment& environment, const TunOptions& options) {
+  const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return failed(fd, "open /dev/net/tun");
+  ifreq request{};
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (options.name.size() >= IFNAMSIZ) {
+    errno = ENAMETOOLONG;
+    return failed(fd, "make the interface " + options.name);
+  }
+  std::memcpy(request.ifr_name, options.name.data(), options.name.size());
+  if (::ioctl(fd, TUNSETIFF, &request) != 0) return failed(fd, "make the interface " + options.name);
+  const std::string name = request.ifr_name;
+  if (!configure(name.c_str(), options.mtu)) return failed(fd, "set up the interface " + name);
+  return {.error = {}, .what = {}, .conduit = adopt_tun(environment, fd, options.mtu), .name = name};
+}
+
+ConduitPtr adopt_tun(Environment& environment, int fd, std::uint16_t mtu) {
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  return std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, mtu));
+}
+
+}  // namespace winze
