@@ -13,7 +13,7 @@ test_packages=(
   iproute2 "${demo_packages[@]}"
 )
 # The peers of other makes.
-peer_packages=(v2ray haproxy)
+peer_packages=(v2ray haproxy user-mode-linux kmod procps iputils-ping iperf3)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
