@@ -1,0 +1,123 @@
+#include "winze/io/udp.h"
+
+#include <doctest/doctest.h>
+
+#include <asio/io_context.hpp>
+#include <string>
+#include <vector>
+
+#include "winze/base/error.h"
+#include "winze/io/system.h"
+
+namespace winze {
+namespace {
+
+struct Fixture {
+  asio::io_context context{1};
+  SystemEnvironment system{context.get_executor()};
+  Environment& environment = system.environment();
+
+  UdpResult open(const char* at, bool offload = true) {
+    UdpResult result = open_udp(environment, {.bind = *Endpoint::parse(at), .offload = offload});
+    REQUIRE_MESSAGE(!result.error, result.what);
+    return result;
+  }
+};
+
+std::vector<Datagram> datagrams(const Endpoint& to, const std::vector<std::size_t>& sizes) {
+  std::vector<Datagram> out;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const std::string bytes(sizes[i], static_cast<char>('a' + i % 26));
+    out.push_back({.payload = Buffer::copy_of(bytes), .peer = Destination(to, Network::kUdp)});
+  }
+  return out;
+}
+
+TEST_CASE("udp: batches arrive whole, in order, with their source, whatever the kernel joins") {
+  for (bool offload : {true, false}) {
+    for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
+      CAPTURE(offload);
+      CAPTURE(address);
+      Fixture f;
+      UdpResult near = f.open(address, offload), far = f.open(address, offload);
+      std::vector<std::size_t> sizes = {1, 100, 100, 100, 40, 40, 1400};
+      for (int i = 0; i < 100; ++i) sizes.push_back(1200);
+      sizes.push_back(700);
+      auto batch = datagrams(far.local, sizes);
+      far.conduit->reserve({.front = 64, .back = 32});
+      CHECK(near.conduit->send(batch) == sizes.size());
+      std::vector<std::size_t> got;
+      std::function<void()> receive = [&] {
+        far.conduit->receive([&](std::error_code error, std::span<Datagram> received) {
+          REQUIRE_FALSE(error);
+          for (Datagram& datagram : received) {
+            CHECK(datagram.payload.text() ==
+                  std::string(datagram.payload.size(), static_cast<char>('a' + got.size() % 26)));
+            CHECK(datagram.payload.headroom() >= 64);
+            CHECK(datagram.payload.tailroom() >= 32);
+            CHECK(datagram.peer == Destination(near.local, Network::kUdp));
+            got.push_back(datagram.payload.size());
+          }
+          got.size() < sizes.size() ? receive() : f.context.stop();
+        });
+      };
+      receive();
+      f.context.run_for(std::chrono::seconds(5));
+      CHECK(got == sizes);
+    }
+  }
+}
+
+TEST_CASE("udp: a socket of both families talks to IPv4, and tells its address as such") {
+  Fixture f;
+  UdpResult both = f.open("[::]:0"), v4 = f.open("127.0.0.1:0");
+  Datagram datagram{.payload = Buffer::copy_of("hello"), .peer = Destination(v4.local, Network::kUdp), .ecn = 2};
+  CHECK(both.conduit->send(std::span(&datagram, 1)) == 1);
+  std::string text;
+  Destination from;
+  int ecn = 0;
+  v4.conduit->receive([&](std::error_code error, std::span<Datagram> received) {
+    REQUIRE_FALSE(error);
+    text = received[0].payload.text();
+    from = received[0].peer;
+    ecn = received[0].ecn;
+    f.context.stop();
+  });
+  f.context.run_for(std::chrono::seconds(5));
+  CHECK(text == "hello");
+  CHECK(ecn == 2);
+  CHECK(from == Destination("127.0.0.1", both.local.port, Network::kUdp));
+}
+
+TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one receive at a time") {
+  Fixture f;
+  UdpResult socket = f.open("127.0.0.1:0");
+  Datagram named{.payload = Buffer::copy_of("x"), .peer = Destination("a.test", 1, Network::kUdp)};
+  CHECK(socket.conduit->send(std::span(&named, 1)) == 0);
+  CHECK(socket.conduit->dropped() == 1);
+  Datagram nobody{.payload = Buffer::copy_of("x"), .peer = Destination("127.0.0.1", 1, Network::kUdp)};
+  CHECK(socket.conduit->send(std::span(&nobody, 1)) == 1);
+  std::error_code first, second, third;
+  socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { first = error; });
+  socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { second = error; });
+  f.context.run_for(std::chrono::milliseconds(50));
+  CHECK(second == Errc::kBusy);
+  CHECK_FALSE(first);
+  socket.conduit->close();
+  socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { third = error; });
+  f.context.restart();
+  f.context.run_for(std::chrono::milliseconds(50));
+  CHECK(first == Errc::kAborted);
+  CHECK(third == Errc::kClosed);
+}
+
+TEST_CASE("udp: an address in use says so") {
+  Fixture f;
+  UdpResult first = f.open("127.0.0.1:0");
+  const UdpResult second = open_udp(f.environment, {.bind = first.local});
+  CHECK(second.error == std::errc::address_in_use);
+  CHECK(second.what.find(first.local.to_string()) != std::string::npos);
+}
+
+}  // namespace
+}  // namespace winze
