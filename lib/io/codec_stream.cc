@@ -150,8 +150,8 @@ struct State : std::enable_shared_from_this<State> {
 
   void close() {
     if (std::exchange(closed, true)) return;
-    // Our direction ended in order, which the protocol could not say alone; now that the other ends too, the layers below
-    // can, and the peer does not take this for a broken connection.
+    // Our direction ended in order, which the protocol could not say alone; now that the other ends too, the layers
+    // below can, and the peer does not take this for a broken connection.
     if (end_unsaid && !write_error) below->shutdown_write([](std::error_code) {});
     below->close();
     // A write that waited for a reply to go out has no operation below that would report the end.
@@ -172,7 +172,7 @@ struct State : std::enable_shared_from_this<State> {
   std::error_code read_error;
   std::error_code write_error;
   bool closed = false;
-  bool ended = false;    // shutdown_write() was called
+  bool ended = false;  // shutdown_write() was called
   bool end_unsaid = false;
   bool writing = false;  // an operation of ours is pending on `below`
   Stream::ReadHandler read_handler;
