@@ -202,8 +202,9 @@ struct Forward : std::enable_shared_from_this<Forward> {
 
   void touch() { last_activity = environment.clock.now(); }
   void watch() {
-    timer->arm(last_activity + limit, [self = shared_from_this()] {
-      if (self->over) return;
+    timer->arm(last_activity + limit, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || self->over) return;
       if (self->environment.clock.now() < self->last_activity + self->limit) return self->watch();
       self->end(self->exchange_open ? "idle" : "", self->exchange_open ? Errc::kTimedOut : std::error_code());
     });

@@ -30,8 +30,9 @@ struct Server::State : std::enable_shared_from_this<State> {
                               .stage = "accept",
                               .peer = self->inbound->tag,
                               .cause = error});
-      self->timer->arm(self->environment.clock.now() + kRest, [self] {
-        if (!self->stopped) self->accept();
+      self->timer->arm(self->environment.clock.now() + kRest, [weak = self->weak_from_this()] {
+        const auto state = weak.lock();
+        if (state && !state->stopped) state->accept();
       });
     });
   }
@@ -56,7 +57,9 @@ struct Server::State : std::enable_shared_from_this<State> {
     if (connections.empty()) {
       return asio::post(environment.executor, [self = shared_from_this()] { self->finish_drain(); });
     }
-    timer->arm(environment.clock.now() + grace, [self = shared_from_this()] {
+    timer->arm(environment.clock.now() + grace, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
       self->end_all();
       self->finish_drain();
     });

@@ -285,7 +285,9 @@ struct Opening : std::enable_shared_from_this<Opening> {
 
   void start(Duration timeout) {
     if (timeout > Duration::zero()) {
-      timer->arm(environment.clock.now() + timeout, [self = shared_from_this()] { self->stop(Errc::kTimedOut); });
+      timer->arm(environment.clock.now() + timeout, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->stop(Errc::kTimedOut);
+      });
     }
     asio::post(environment.executor, [self = shared_from_this()] { self->step({}); });
   }

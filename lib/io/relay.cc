@@ -47,8 +47,9 @@ struct Relay : std::enable_shared_from_this<Relay> {
     touch();
     limit = options.idle;
     if (server->holds_opening()) {
-      timer->arm(environment.clock.now() + options.first_payload,
-                 [self = shared_from_this()] { self->send_opening(); });
+      timer->arm(environment.clock.now() + options.first_payload, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->send_opening();
+      });
     } else {
       arm_timer();
     }
@@ -76,8 +77,9 @@ struct Relay : std::enable_shared_from_this<Relay> {
   // One timer, re-armed when it fires early, rather than at every byte.
   void arm_timer() {
     if (limit == Duration::zero()) return timer->disarm();
-    timer->arm(last_activity + limit, [self = shared_from_this()] {
-      if (!self->handler) return;
+    timer->arm(last_activity + limit, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || !self->handler) return;
       if (self->environment.clock.now() < self->last_activity + self->limit) return self->arm_timer();
       self->timed_out = true;
       self->finish({});

@@ -36,8 +36,9 @@ struct Race : std::enable_shared_from_this<Race> {
 
   void start() {
     if (options.connect_timeout > Duration::zero()) {
-      deadline->arm(environment.clock.now() + options.connect_timeout,
-                    [self = shared_from_this()] { self->finish(Errc::kTimedOut, nullptr); });
+      deadline->arm(environment.clock.now() + options.connect_timeout, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->finish(Errc::kTimedOut, nullptr);
+      });
     }
     if (const IpAddress* address = destination.address()) {
       targets.push_back(target(*address));
@@ -80,7 +81,9 @@ struct Race : std::enable_shared_from_this<Race> {
     const Target& to = targets[started++];
     if (started < targets.size()) {
       if (!stagger) stagger = environment.clock.make_timer();
-      stagger->arm(environment.clock.now() + options.attempt_delay, [self = shared_from_this()] { self->next(); });
+      stagger->arm(environment.clock.now() + options.attempt_delay, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->next();
+      });
     }
     if (std::error_code error = attempt(to)) {
       last_error = error;

@@ -46,11 +46,11 @@ class Simulator {
   class SimResolver;
 
   std::uint64_t seed_;
-  asio::io_context context_{1};
   std::unique_ptr<SimClock> clock_;
   SeededRandom random_;
-  std::unique_ptr<SimResolver> resolver_;
   BufferPool pool_;
+  asio::io_context context_{1};  // what still waits in it goes before the clock that its timers are on
+  std::unique_ptr<SimResolver> resolver_;
   Environment environment_;
 };
 

@@ -11,6 +11,9 @@ namespace winze {
 
 // One deadline, re-armed at will. Its callback runs on the clock's executor, never inside arm(), and never after
 // disarm() or destruction.
+//
+// What owns a timer must not be owned by its callback (capture it weakly): an event loop that is dropped with timers
+// armed would leave the two holding each other.
 class Timer {
  public:
   using Callback = absl::AnyInvocable<void()>;
