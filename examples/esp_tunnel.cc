@@ -110,7 +110,8 @@ int run(const Parameters& p) {
   const std::size_t mtu =
       tunnel::inner_mtu(*outbound, p.mtu, local->address.is_v6() && !(peer && peer->address.is_v4()));
   UdpResult udp = open_udp(env, {.bind = *local, .offload = !p.no_offload});
-  TunResult tun = open_tun(env, {.name = p.interface, .mtu = static_cast<std::uint16_t>(mtu)});
+  TunResult tun =
+      open_tun(env, {.name = p.interface, .mtu = static_cast<std::uint16_t>(mtu), .offload = !p.no_offload});
   for (const std::string& what : {udp.what, tun.what}) {
     if (!what.empty()) return std::fprintf(stderr, "esp_tunnel: %s\n", what.c_str()), 1;
   }
@@ -175,7 +176,7 @@ int main(int argc, char** argv) {
   app.add_option("--keepalive", p.keepalive, "Seconds between NAT keepalives when idle; 0: none")
       ->capture_default_str();
   app.add_option("--statistics", p.statistics, "Seconds between throughput lines; 0: none")->capture_default_str();
-  app.add_flag("--no-offload", p.no_offload, "One datagram a time: without UDP_SEGMENT and UDP_GRO");
+  app.add_flag("--no-offload", p.no_offload, "One packet a call: without UDP_SEGMENT, UDP_GRO and TUN offloads");
   CLI11_PARSE(app, argc, argv);
   return run(p);
 }

@@ -5,23 +5,39 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "descriptor_conduit.h"
 #include "socket_stream.h"
+#include "vnet_offload.h"
 
 namespace winze {
 namespace {
 
 constexpr std::size_t kBatch = 64;
+constexpr std::size_t kLargestRun = 65536;
+constexpr std::size_t kMostParts = 64;  // of one write: the header, and packets
 
 struct State final : DescriptorReader<State> {
-  State(Environment& env, int fd, std::size_t largest) : DescriptorReader(env, fd), mtu(largest) {}
+  State(Environment& env, int fd, std::size_t largest, bool offloads)
+      : DescriptorReader(env, fd), mtu(largest), offload(offloads) {}
 
-  std::error_code fill(std::vector<Datagram>& batch) {
+  std::error_code fill(std::vector<Datagram>& batch) { return offload ? fill_runs(batch) : fill_packets(batch); }
+  std::size_t send(std::span<Datagram> datagrams) {
+    const std::size_t taken = offload ? send_runs(datagrams) : send_packets(datagrams);
+    dropped += datagrams.size() - taken;
+    return taken;
+  }
+
+  // --- one packet a call ---
+
+  std::error_code fill_packets(std::vector<Datagram>& batch) {
     while (batch.size() < kBatch) {
       Buffer packet = environment.pool.acquire(room.front + mtu + room.back, room.front);
       const ssize_t n = ::read(fd(), packet.data(), mtu);
@@ -36,7 +52,7 @@ struct State final : DescriptorReader<State> {
     return {};
   }
 
-  std::size_t send(std::span<Datagram> datagrams) {
+  std::size_t send_packets(std::span<Datagram> datagrams) {
     std::size_t taken = 0;
     for (const Datagram& datagram : datagrams) {
       ssize_t n;
@@ -45,11 +61,63 @@ struct State final : DescriptorReader<State> {
       } while (n < 0 && errno == EINTR);
       taken += n >= 0 ? 1 : 0;
     }
-    dropped += datagrams.size() - taken;
     return taken;
   }
 
+  // --- runs of packets a call ---
+
+  std::error_code fill_runs(std::vector<Datagram>& batch) {
+    if (!area) area = std::make_unique<std::uint8_t[]>(kLargestRun);
+    while (batch.size() < kBatch) {
+      vnet::Header header;
+      iovec parts[] = {{header.data(), header.size()}, {area.get(), kLargestRun}};
+      const ssize_t n = ::readv(fd(), parts, 2);
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return errno == EAGAIN ? std::error_code() : last_system_error();
+      }
+      if (n == 0) return Errc::kEof;
+      const std::span packet(area.get(), static_cast<std::size_t>(n) - std::min<std::size_t>(n, header.size()));
+      packets.clear();
+      if (!vnet::split(header, packet, room, environment.pool, packets)) ++dropped;
+      for (Buffer& whole : packets) batch.push_back({.payload = std::move(whole), .peer = {}});
+    }
+    return {};
+  }
+
+  std::size_t send_runs(std::span<Datagram> datagrams) {
+    views.clear();
+    for (Datagram& datagram : datagrams) {
+      if (!datagram.payload.empty()) views.push_back(datagram.payload.span());
+    }
+    std::size_t taken = 0;
+    for (std::span<const std::span<std::uint8_t>> rest(views); !rest.empty();) {
+      const std::size_t count = vnet::mergeable(rest.first(std::min(rest.size(), kMostParts - 1)));
+      if (write_run(rest.first(count))) taken += count;
+      rest = rest.subspan(count);
+    }
+    return taken;
+  }
+
+  bool write_run(std::span<const std::span<std::uint8_t>> run) {
+    vnet::Header header{};
+    const std::size_t headers = run.size() > 1 ? vnet::merge(run, header) : 0;
+    std::array<iovec, kMostParts> parts;
+    parts[0] = {header.data(), header.size()};
+    parts[1] = {run[0].data(), run[0].size()};
+    for (std::size_t i = 1; i < run.size(); ++i) parts[i + 1] = {run[i].data() + headers, run[i].size() - headers};
+    ssize_t n;
+    do {
+      n = ::writev(fd(), parts.data(), static_cast<int>(run.size() + 1));
+    } while (n < 0 && errno == EINTR);
+    return n >= 0;
+  }
+
   std::size_t mtu;
+  bool offload;
+  std::unique_ptr<std::uint8_t[]> area;  // where a run arrives
+  std::vector<Buffer> packets;           // kept from call to call, as are the next
+  std::vector<std::span<std::uint8_t>> views;
 };
 
 class TunConduit final : public PacketConduit {
@@ -99,7 +167,7 @@ TunResult open_tun(Environment& environment, const TunOptions& options) {
   const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return failed(fd, "open /dev/net/tun");
   ifreq request{};
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | (options.offload ? IFF_VNET_HDR : 0));
   if (options.name.size() >= IFNAMSIZ) {
     errno = ENAMETOOLONG;
     return failed(fd, "make the interface " + options.name);
@@ -108,12 +176,19 @@ TunResult open_tun(Environment& environment, const TunOptions& options) {
   if (::ioctl(fd, TUNSETIFF, &request) != 0) return failed(fd, "make the interface " + options.name);
   const std::string name = request.ifr_name;
   if (!configure(name.c_str(), options.mtu)) return failed(fd, "set up the interface " + name);
-  return {.error = {}, .what = {}, .conduit = adopt_tun(environment, fd, options.mtu), .name = name};
+  if (options.offload && ::ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
+    return failed(fd, "set the offloads of " + name);
+  }
+  return {
+      .error = {},
+      .what = {},
+      .conduit = std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, options.mtu, options.offload)),
+      .name = name};
 }
 
 ConduitPtr adopt_tun(Environment& environment, int fd, std::uint16_t mtu) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-  return std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, mtu));
+  return std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, mtu, false));
 }
 
 }  // namespace winze

@@ -12,6 +12,9 @@ namespace winze {
 struct TunOptions {
   std::string name;  // of the interface; empty: the kernel chooses one. An existing persistent one is taken over
   std::uint16_t mtu = 1400;
+  // Lets the kernel hand over TCP segments by the run, up to 64 KiB a call, and take them so (IFF_VNET_HDR). receive()
+  // and send() deal in single packets all the same.
+  bool offload = true;
 };
 
 // The error says what failed ("open /dev/net/tun: Permission denied").
