@@ -14,6 +14,10 @@ test_packages=(
 )
 # The peers of other makes.
 peer_packages=(v2ray haproxy user-mode-linux kmod procps iputils-ping iperf3)
+# The peer of the ESP benchmark.
+strongswan_packages=(
+  strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins
+)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

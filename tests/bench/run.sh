@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
 # run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
 #   proxy   winze, v2ray 4.34 and haproxy carrying the same load over the same chains
+#   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/packages.sh
 suite=${1:-}
 case $suite in
-  proxy) ;;
-  *) sed -n '2,3s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
+  esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench) ;;
+  *) sed -n '2,4s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
-install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${peer_packages[@]}"
+install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"
 cmake --preset release >/dev/null
-cmake --build --preset release --target winze_tool proxy_load
+cmake --build --preset release --target "${targets[@]}"
+if [ "$suite" = esp ]; then
+  build/release/bin/esp_bench --benchmark_min_time=0.3
+  exec python3 tests/bench/esp.py "$@" # makes its own namespaces
+fi
 if [ "$(id -u)" != 0 ] || ! ip netns list >/dev/null 2>&1; then
   echo "Not root, or no network namespaces: running on this host's own loopback, with its congestion control."
   exec python3 "tests/bench/$suite.py" "$@"
