@@ -1,4 +1,5 @@
 // A device's packet under any header; and any packets to be joined: what is joined and cut again is what it was.
+#include <algorithm>
 #include <vector>
 
 #include "io/vnet_offload.h"
