@@ -18,14 +18,18 @@ constexpr std::uint8_t kAssociate = 3;
 constexpr std::size_t kMaxUserId = 512;  // SOCKS4 states no limit
 constexpr std::size_t kMaxAnswer = 4 + 16 + 2;
 
-// Takes a text that ends in a zero byte off the front; false when the end is not there yet.
-bool read_zero_terminated(Reader& in, std::string_view& out) {
-  const std::string_view rest = as_text(in.rest());
+constexpr std::size_t kMaxName = 255;
+
+enum class Text { kDone, kMore, kTooLong };
+
+// Takes a text of at most `max` bytes that ends in a zero byte off the front.
+Text read_zero_terminated(Reader& in, std::size_t max, std::string_view& out) {
+  const std::string_view rest = as_text(in.rest()).substr(0, max + 1);
   const std::size_t end = rest.find('\0');
-  if (end == rest.npos) return false;
+  if (end == rest.npos) return rest.size() > max ? Text::kTooLong : Text::kMore;
   out = in.text(end);
   in.skip(1);
-  return true;
+  return Text::kDone;
 }
 
 }  // namespace
@@ -164,19 +168,15 @@ ServerCodec::Step ServerCodec::read_request4(Buffer& in, Buffer& out, std::error
   const auto ip = reader.bytes(4);
   if (!reader.ok()) return Step::kMore;
 
-  std::string_view user;
-  if (!read_zero_terminated(reader, user)) {
-    return reader.remaining() > kMaxUserId ? fail(Errc::kTooLong, Refusal::kGeneral, out, error) : Step::kMore;
-  }
-  if (user.size() > kMaxUserId) return fail(Errc::kTooLong, Refusal::kGeneral, out, error);
-
+  std::string_view user, name;
+  Text text = read_zero_terminated(reader, kMaxUserId, user);
   // 4A: 0.0.0.x with x other than 0 says that a name follows.
   const bool named = ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0;
+  if (named && text == Text::kDone) text = read_zero_terminated(reader, kMaxName, name);
+  if (text == Text::kMore) return Step::kMore;
+  if (text == Text::kTooLong) return fail(Errc::kTooLong, Refusal::kGeneral, out, error);
+
   if (named) {
-    std::string_view name;
-    if (!read_zero_terminated(reader, name)) {
-      return reader.remaining() > 255 ? fail(Errc::kTooLong, Refusal::kGeneral, out, error) : Step::kMore;
-    }
     request_.destination = Destination(name, port);
     if (request_.destination.is_name() && !is_host_name(name)) {
       return fail(Errc::kBadAddress, Refusal::kGeneral, out, error);

@@ -147,6 +147,7 @@ TEST_CASE("socks server: what is refused in the opening, and how") {
       {{}, std::string(bytes("\x04\x02\x00\x50\xc0\x00\x02\x01\x00")), refused4, Errc::kUnsupportedCommand},
       {{}, std::string(bytes("\x04\x01\x00\x50\xc0\x00\x02\x01")) + kName300 + kName300, refused4, Errc::kTooLong},
       {{}, std::string(bytes("\x04\x01\x00\x50\0\0\0\x01\x00")) + kName300, refused4, Errc::kTooLong},
+      {{}, std::string(bytes("\x04\x01\x00\x50\0\0\0\x01\x00")) + kName300 + '\0', refused4, Errc::kTooLong},
       {{}, std::string(bytes("\x04\x01\x00\x50\0\0\0\x01\x00\x00")), refused4, Errc::kBadAddress},
   };
   for (const BadRow& row : kRows) {
