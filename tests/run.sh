@@ -60,7 +60,7 @@ fi
 
 if [ -n "$peers" ]; then
   echo "== interop"
-  python3 -m pytest -q -ra tests/interop 2>&1 | tee "$log" || true
+  /usr/bin/python3 -m pytest -q -ra tests/interop 2>&1 | tee "$log" || true
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
   interop_failed=$(($(tally failed) + $(tally error)))
   if ! grep -qE '[0-9]+ passed' "$log"; then interop_failed=$((interop_failed + 1)); fi

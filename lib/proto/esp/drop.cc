@@ -21,6 +21,7 @@ std::string_view to_string(Drop drop) noexcept {
                                          "expired",
                                          "too_big",
                                          "fragment",
+                                         "congestion",
                                          "no_policy",
                                          "discarded"};
   static_assert(std::size(kTexts) == static_cast<std::size_t>(Drop::kCount));

@@ -20,13 +20,7 @@ InboundSa::InboundSa(const SaConfig& config)
       usage_(config.lifetime) {}
 
 absl::StatusOr<InboundSa> InboundSa::create(const SaConfig& config) {
-  if (config.spi < kFirstSpi) return absl::InvalidArgumentError("spi: 0 to 255 are reserved");
-  if (config.first_sequence == 0) return absl::InvalidArgumentError("first_sequence: numbers begin at 1");
-  if (config.replay_window > ReplayWindow::kLargest) return absl::InvalidArgumentError("replay_window: at most 16384");
-  if (config.esn && config.replay_window == 0) {
-    // RFC 4303 section 3.3.3: the high half is inferred from the window.
-    return absl::InvalidArgumentError("replay_window: extended sequence numbers need one");
-  }
+  if (const absl::Status status = check_numbers(config); !status.ok()) return status;
   auto transform = Transform::create(config.algorithms, config.esn, nullptr);
   if (!transform.ok()) return transform.status();
   InboundSa sa(config);
@@ -55,16 +49,8 @@ Drop InboundSa::open_one(Buffer& packet, Opened& result) {
   if (load_u32(packet.data()) != spi_) return Drop::kUnknownSpi;
   if (!usage_.allows_more()) return Drop::kExpired;
   const std::uint32_t low = load_u32(packet.data() + 4);
-  const std::uint64_t sequence = esn_ ? window_.infer(low) : low;
-  if (sequence == 0) return Drop::kTooOld;
-  switch (window_.check(sequence)) {
-    case ReplayWindow::Verdict::kReplayed:
-      return Drop::kReplayed;
-    case ReplayWindow::Verdict::kTooOld:
-      return Drop::kTooOld;
-    case ReplayWindow::Verdict::kNew:
-      break;
-  }
+  std::uint64_t sequence = 0;
+  if (const Drop drop = judge(window_, esn_, low, sequence); drop != Drop::kNone) return drop;
   const Drop drop = authenticate(packet, sequence);
   if (drop != Drop::kNone) return drop;
   result.newest = window_.accept(sequence);

@@ -39,8 +39,7 @@ OutboundSa& OutboundSa::operator=(OutboundSa&&) noexcept = default;
 OutboundSa::~OutboundSa() = default;
 
 absl::StatusOr<OutboundSa> OutboundSa::create(const SaConfig& config, Random& random) {
-  if (config.spi < kFirstSpi) return absl::InvalidArgumentError("spi: 0 to 255 are reserved");
-  if (config.first_sequence == 0) return absl::InvalidArgumentError("first_sequence: numbers begin at 1");
+  if (const absl::Status status = check_numbers(config); !status.ok()) return status;
   auto transform = Transform::create(config.algorithms, config.esn, &random);
   if (!transform.ok()) return transform.status();
   OutboundSa sa;

@@ -16,7 +16,7 @@
 #include "winze/crypto/aead.h"
 #include "winze/crypto/cipher.h"
 #include "winze/crypto/mac.h"
-#include "winze/proto/esp/algorithms.h"
+#include "winze/proto/esp/sa.h"
 
 namespace winze::esp {
 
@@ -25,6 +25,11 @@ inline constexpr std::size_t kHeaderSize = 8;
 // The MAC of an Integrity other than kNone, and the size it is cut to. For AH too.
 absl::StatusOr<Mac> create_mac(Integrity integrity, const Secret& key, bool legacy);
 std::size_t icv_size_of(Integrity integrity) noexcept;
+
+// What both directions of ESP and AH ask of SPI, numbers and window.
+absl::Status check_numbers(const SaConfig& config);
+// The sequence number that `low` on the wire stands for; a reason not to go on with it.
+Drop judge(const ReplayWindow& window, bool esn, std::uint32_t low, std::uint64_t& sequence) noexcept;
 
 class Transform {
  public:

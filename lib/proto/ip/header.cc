@@ -28,6 +28,7 @@ std::optional<Header> parse_v4(std::span<const std::uint8_t> packet) noexcept {
   h.protocol = p[9];
   h.insert_at = h.header_size;
   h.insert_number_at = 9;
+  h.number_at = 9;
   if (h.fragment_offset + h.size - h.header_size > kLargest) return std::nullopt;
   return h;
 }
@@ -76,6 +77,7 @@ std::optional<Header> parse_v6(std::span<const std::uint8_t> packet) noexcept {
     }
   }
   h.protocol = p[number_at];
+  h.number_at = static_cast<std::uint16_t>(number_at);
   h.header_size = static_cast<std::uint16_t>(at);
   if (h.fragment_offset + h.size - at > kLargest) return std::nullopt;
   return h;

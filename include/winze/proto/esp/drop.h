@@ -25,6 +25,7 @@ enum class Drop : std::uint8_t {
   kExpired,            // a hard lifetime is over
   kTooBig,             // does not fit the path MTU, and must not be fragmented
   kFragment,           // a fragment where only whole packets can be processed
+  kCongestion,         // the path marked it as congested, and its transport could not be told (RFC 6040 section 4.2)
   kNoPolicy,           // no policy covers the packet
   kDiscarded,          // a policy says so
   kCount,

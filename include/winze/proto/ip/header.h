@@ -37,6 +37,7 @@ struct Header {
   std::uint8_t traffic_class = 0;  // DSCP (6 bits), ECN (2)
   std::uint8_t hop_limit = 0;
   std::uint8_t protocol = 0;           // of what follows the headers below
+  std::uint16_t number_at = 0;         // the byte that names `protocol`
   std::uint16_t header_size = 0;       // with IPv4 options; with all IPv6 extension headers (not ESP, AH)
   std::uint32_t size = 0;              // of the packet; what lies behind is padding
   std::uint16_t insert_at = 0;         // where a transport-mode or fragment header goes
