@@ -8,7 +8,7 @@ source tests/packages.sh
 suite=${1:-}
 case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
-  esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench) ;;
+  esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
   *) sed -n '2,4s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
@@ -16,7 +16,6 @@ install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 ipro
 cmake --preset release >/dev/null
 cmake --build --preset release --target "${targets[@]}"
 if [ "$suite" = esp ]; then
-  build/release/bin/esp_bench --benchmark_min_time=0.3
   exec python3 tests/bench/esp.py "$@" # makes its own namespaces
 fi
 if [ "$(id -u)" != 0 ] || ! ip netns list >/dev/null 2>&1; then

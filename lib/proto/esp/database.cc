@@ -1,0 +1,76 @@
+#include "winze/proto/esp/database.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "winze/base/bytes.h"
+
+namespace winze::esp {
+
+Drop Child::seal(Buffer& packet, const ip::Header& header, Outer& outer) {
+  return outbound_ ? esp::seal(*outbound_, how_, packet, header, outer) : Drop::kNoPolicy;
+}
+
+Child& Database::add(const ChildConfig& config) {
+  std::unique_ptr<Child> child(new Child(config));
+  Child* const at = child.get();
+  at->policy_ = policies_.add(config.selectors, config.order, at);
+  children_.emplace(at, std::move(child));
+  return *at;
+}
+
+void Database::remove(Child& child) {
+  for (const std::uint32_t spi : child.inbound_) by_spi_.erase(spi);
+  policies_.remove(child.policy_);
+  children_.erase(&child);
+}
+
+void Database::discard(const ip::SelectorPair& selectors, std::uint32_t order) {
+  policies_.add(selectors, order, nullptr);
+}
+
+bool Database::add_inbound(Child& child, InboundSa sa) {
+  const std::uint32_t spi = sa.spi();
+  if (by_spi_.contains(spi)) return false;
+  by_spi_.emplace(spi, std::make_unique<Entry>(&child, std::move(sa)));
+  child.inbound_.push_back(spi);
+  return true;
+}
+
+bool Database::remove_inbound(std::uint32_t spi) {
+  const auto found = by_spi_.find(spi);
+  if (found == by_spi_.end()) return false;
+  std::erase(found->second->child->inbound_, spi);
+  by_spi_.erase(found);
+  return true;
+}
+
+InboundSa* Database::inbound(std::uint32_t spi) noexcept {
+  const auto found = by_spi_.find(spi);
+  return found == by_spi_.end() ? nullptr : &found->second->sa;
+}
+
+Child* Database::select(const ip::Flow& flow, Drop& why) const {
+  const auto found = policies_.find_outbound(flow);
+  if (!found || *found == nullptr) why = found ? Drop::kDiscarded : Drop::kNoPolicy;
+  return found.value_or(nullptr);
+}
+
+Drop Database::open(Buffer& packet, const Outer& outer, Opened& opened, Child*& child) {
+  child = nullptr;
+  if (packet.size() < 4) return Drop::kMalformed;
+  const auto found = by_spi_.find(load_u32(packet.data()));
+  if (found == by_spi_.end()) return Drop::kUnknownSpi;
+  Entry& entry = *found->second;
+  child = entry.child;
+  ip::Header inner;
+  const Drop drop = esp::open(entry.sa, child->how(), packet, outer, opened, inner);
+  if (drop != Drop::kNone) return drop;
+  if (!child->selectors().covers_inbound(ip::flow_of(packet.span(), inner))) {
+    opened.drop = entry.sa.count(Drop::kSelectorMismatch);
+    return opened.drop;
+  }
+  return Drop::kNone;
+}
+
+}  // namespace winze::esp
