@@ -1,11 +1,11 @@
-// A tunnel with manual keys: IP packets of a TUN interface travel as ESP in UDP. Both ends run this, each with the
-// other's keys and SPIs; or one end is a Linux kernel's `ip xfrm` with `encap espinudp`.
+// A tunnel with manual keys: IP packets of a TUN interface travel as ESP, in UDP or by itself. Both ends run this, each
+// with the other's keys and SPIs; or one end is a Linux kernel's `ip xfrm`.
 #include <unistd.h>
 #include <winze/base/status.h>
 #include <winze/io/system.h>
 #include <winze/io/tun.h>
 #include <winze/io/udp.h>
-#include <winze/tunnel/esp_tunnel.h>
+#include <winze/tunnel/data_plane.h>
 
 #include <CLI/CLI.hpp>
 #include <asio/io_context.hpp>
@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -34,12 +35,14 @@ const std::map<std::string, std::pair<esp::Encryption, esp::Integrity>> kSuites 
 };
 
 struct Parameters {
-  std::string local = "[::]:4500", peer, suite = "aes-gcm", out_key, in_key, out_auth, in_auth, interface;
-  std::uint32_t out_spi = 0, in_spi = 0;
+  std::string local = "[::]:4500", mode = "tunnel", peer, suite = "aes-gcm", out_key, in_key, out_auth, in_auth,
+              interface;
+  std::vector<std::string> here, there;
+  std::uint32_t out_spi = 0, in_spi = 0, mark = 0;
   std::size_t icv = 16, mtu = 1500;
   std::uint32_t replay_window = 1024;
   unsigned keepalive = 20, statistics = 1;
-  bool esn = false, no_offload = false;
+  bool esn = false, no_offload = false, raw = false;
 };
 
 std::optional<Secret> from_hex(const std::string& text) {
@@ -73,18 +76,35 @@ std::optional<esp::SaConfig> sa_config(const Parameters& p, std::uint32_t spi, c
   return config;
 }
 
-void print_counters(const tunnel::EspTunnel& t) {
-  const auto c = t.counters();
+void print_counters(tunnel::DataPlane& plane, const esp::Child& child, std::uint32_t in_spi) {
+  const auto c = plane.counters();
   std::printf("out: %" PRIu64 " packets, %" PRIu64 " bytes; in: %" PRIu64 " packets, %" PRIu64 " bytes\n",
               c.packets_out, c.bytes_out, c.packets_in, c.bytes_in);
-  std::printf("not ESP %" PRIu64 ", unknown SPI %" PRIu64 ", not IP %" PRIu64 ", no peer yet %" PRIu64
-              ", peer moved %" PRIu64 ", not taken by TUN %" PRIu64 " and UDP %" PRIu64 "\n",
-              c.not_esp, c.unknown_spi, c.not_ip, c.no_peer, c.moves, c.inner_dropped, c.outer_dropped);
+  std::printf("not ESP %" PRIu64 ", no peer yet %" PRIu64 ", peer moved %" PRIu64 ", not taken by TUN %" PRIu64
+              " and outside %" PRIu64 "\n",
+              c.not_esp, c.no_peer, c.moves, c.inner_dropped, c.outer_dropped);
   for (std::size_t i = 1; i < static_cast<std::size_t>(esp::Drop::kCount); ++i) {
     const auto drop = static_cast<esp::Drop>(i);
-    const std::uint64_t count = t.inbound().drops()[drop] + t.outbound().drops()[drop];
+    const std::uint64_t count =
+        c.drops[drop] + plane.database().inbound(in_spi)->drops()[drop] + child.outbound()->drops()[drop];
     if (count != 0) std::printf("dropped, %s: %" PRIu64 "\n", std::string(esp::to_string(drop)).c_str(), count);
   }
+}
+
+bool read_selectors(const std::vector<std::string>& texts, std::vector<ip::Selector>& out) {
+  if (!texts.empty()) out.clear();
+  for (const std::string& text : texts) {
+    const auto selector = ip::Selector::parse(text);
+    if (!selector) {
+      std::fprintf(stderr,
+                   "esp_tunnel: %s is no selector: ADDRESS, ADDRESS/BITS or ADDRESS-ADDRESS, then perhaps "
+                   "[PROTOCOL] or [PROTOCOL/PORT]\n",
+                   text.c_str());
+      return false;
+    }
+    out.push_back(*selector);
+  }
+  return true;
 }
 
 // The key material comes from the command line, where other users of the machine can read it: for trials only.
@@ -107,32 +127,44 @@ int run(const Parameters& p) {
   for (const absl::Status& status : {outbound.status(), inbound.status()}) {
     if (!status.ok()) return std::fprintf(stderr, "esp_tunnel: %s\n", std::string(message_of(status)).c_str()), 2;
   }
-  const std::size_t mtu =
-      tunnel::inner_mtu(*outbound, p.mtu, local->address.is_v6() && !(peer && peer->address.is_v4()));
-  UdpResult udp = open_udp(env, {.bind = *local, .offload = !p.no_offload});
+  esp::ChildConfig config{.path = {.peer = peer}};
+  if (!read_selectors(p.here, config.selectors.local) || !read_selectors(p.there, config.selectors.remote)) return 2;
+  config.how.mode = p.mode == "transport" ? esp::Mode::kTransport : esp::Mode::kTunnel;
+  config.how.local = peer && peer->address.is_v4() ? IpAddress() : local->address;  // for the MTU: of which version
+  config.how.remote_port = p.raw ? 0 : local->port;
+  const std::size_t mtu = config.path.mtu = esp::inner_mtu(*outbound, config.how, p.mtu);
+  SocketResult outer = p.raw ? open_raw(env, {.bind = local->address, .socket = {.mark = p.mark}})
+                             : open_udp(env, {.bind = *local, .offload = !p.no_offload, .socket = {.mark = p.mark}});
   TunResult tun =
       open_tun(env, {.name = p.interface, .mtu = static_cast<std::uint16_t>(mtu), .offload = !p.no_offload});
-  for (const std::string& what : {udp.what, tun.what}) {
+  for (const std::string& what : {outer.what, tun.what}) {
     if (!what.empty()) return std::fprintf(stderr, "esp_tunnel: %s\n", what.c_str()), 1;
   }
 
   int status = 0;
   asio::signal_set signals(context, SIGINT, SIGTERM);
   TimerPtr timer = env.clock.make_timer();
-  tunnel::EspTunnel esp_tunnel(env, std::move(tun.conduit), std::move(udp.conduit), std::move(*outbound),
-                               std::move(*inbound), {.peer = peer, .keepalive = std::chrono::seconds(p.keepalive)},
-                               [&](std::error_code error) {
-                                 std::fprintf(stderr, "esp_tunnel: %s\n", error.message().c_str());
-                                 status = 1;
-                                 context.stop();
-                               });
-  std::printf("%s <-> ESP in UDP at %s, inner MTU %zu\n", tun.name.c_str(), udp.local.to_string().c_str(), mtu);
+  tunnel::DataPlane plane(env, std::move(tun.conduit), {.keepalive = std::chrono::seconds(p.keepalive)},
+                          [&](std::error_code error) {
+                            std::fprintf(stderr, "esp_tunnel: %s\n", error.message().c_str());
+                            status = 1;
+                            context.stop();
+                          });
+  using Carrier = tunnel::DataPlane::Carrier;
+  config.path.carrier =
+      plane.add_carrier(p.raw ? Carrier::kRaw : Carrier::kUdp, std::move(outer.conduit), local->address);
+  esp::Child& child = plane.database().add(config);
+  child.set_outbound(std::move(*outbound));
+  (void)plane.database().add_inbound(child, std::move(*inbound));  // the only one: its SPI is free
+  std::printf("%s <-> ESP %s, inner MTU %zu\n", tun.name.c_str(),
+              p.raw ? ("at " + local->address.to_string()).c_str() : ("in UDP at " + outer.local.to_string()).c_str(),
+              mtu);
   std::fflush(stdout);
   signals.async_wait([&](std::error_code, int) { context.stop(); });
-  tunnel::EspTunnel::Counters last;
+  tunnel::DataPlane::Counters last;
   std::function<void()> every_second = [&] {
     timer->arm(env.clock.now() + std::chrono::seconds(p.statistics), [&] {
-      const auto now = esp_tunnel.counters();
+      const auto now = plane.counters();
       const auto rate = [&](std::uint64_t a, std::uint64_t b) {
         return static_cast<double>(a - b) * 8e-6 / static_cast<double>(p.statistics);
       };
@@ -147,7 +179,7 @@ int run(const Parameters& p) {
   };
   if (p.statistics != 0) every_second();
   context.run();
-  print_counters(esp_tunnel);
+  print_counters(plane, child, p.in_spi);
   return status;
 }
 
@@ -155,8 +187,19 @@ int run(const Parameters& p) {
 
 int main(int argc, char** argv) {
   Parameters p;
-  CLI::App app("IP packets of a TUN interface as ESP (RFC 4303, tunnel mode) in UDP (RFC 3948), with manual keys.");
+  CLI::App app("IP packets of a TUN interface as ESP (RFC 4303), in UDP (RFC 3948) or by itself, with manual keys.");
   app.add_option("--local", p.local, "UDP address and port of this end")->capture_default_str();
+  app.add_flag("--raw", p.raw, "ESP as IP protocol 50, without UDP; ports then mean nothing");
+  app.add_option("--mode", p.mode,
+                 "tunnel: whole packets; transport: packets between --local and --peer themselves, "
+                 "which a routing rule must bring to the interface, but not those with --mark")
+      ->check(CLI::IsMember({"tunnel", "transport"}))
+      ->capture_default_str();
+  app.add_option("--mark", p.mark, "Firewall mark of what goes out");
+  app.add_option("--here", p.here,
+                 "Selectors of this end's packets, such as 10.0.0.0/8 or 10.0.0.1[tcp/80]; "
+                 "default: all");
+  app.add_option("--there", p.there, "Selectors of the other end's");
   app.add_option("--peer", p.peer, "The other end's; without it, where the first authentic packet comes from");
   std::vector<std::string> names;
   for (const auto& [name, suite] : kSuites) names.push_back(name);

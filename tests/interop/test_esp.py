@@ -65,7 +65,7 @@ def test_winze_and_winze(spaces, tmp_path, outer, extra):
         server.wait(10)
     for process in (a, b):
         assert "dropped, " not in process.log, process.log
-        assert "not ESP 0, unknown SPI 0, not IP 0" in process.log
+        assert "not ESP 0, " in process.log
 
 
 def test_strangers_are_counted(spaces, tmp_path):
@@ -76,7 +76,7 @@ def test_strangers_are_counted(spaces, tmp_path):
         # A keepalive, IKE, another SPI, a forged packet of our SPI, and three bytes.
         far.run("python3", "-c", send, "ff", "00000000" + "11" * 28, "00002222" + "00" * 40, "0000100200000001" + "00" * 40, "010203")
         time.sleep(0.3)
-    assert "not ESP 2, unknown SPI 1" in a.log, a.log
+    assert "not ESP 2, " in a.log and "dropped, unknown_spi: 1" in a.log, a.log
     assert "dropped, bad_icv: 1" in a.log and "no peer yet" in a.log
 
 

@@ -17,8 +17,8 @@ struct Fixture {
   SystemEnvironment system{context.get_executor()};
   Environment& environment = system.environment();
 
-  UdpResult open(const char* at, bool offload = true) {
-    UdpResult result = open_udp(environment, {.bind = *Endpoint::parse(at), .offload = offload});
+  SocketResult open(const char* at, bool offload = true) {
+    SocketResult result = open_udp(environment, {.bind = *Endpoint::parse(at), .offload = offload});
     REQUIRE_MESSAGE(!result.error, result.what);
     return result;
   }
@@ -39,7 +39,7 @@ TEST_CASE("udp: batches arrive whole, in order, with their source, whatever the 
       CAPTURE(offload);
       CAPTURE(address);
       Fixture f;
-      UdpResult near = f.open(address, offload), far = f.open(address, offload);
+      SocketResult near = f.open(address, offload), far = f.open(address, offload);
       std::vector<std::size_t> sizes = {1, 100, 100, 100, 40, 40, 1400};
       for (int i = 0; i < 100; ++i) sizes.push_back(1200);
       sizes.push_back(700);
@@ -70,28 +70,28 @@ TEST_CASE("udp: batches arrive whole, in order, with their source, whatever the 
 
 TEST_CASE("udp: a socket of both families talks to IPv4, and tells its address as such") {
   Fixture f;
-  UdpResult both = f.open("[::]:0"), v4 = f.open("127.0.0.1:0");
-  Datagram datagram{.payload = Buffer::copy_of("hello"), .peer = Destination(v4.local, Network::kUdp), .ecn = 2};
+  SocketResult both = f.open("[::]:0"), v4 = f.open("127.0.0.1:0");
+  Datagram datagram{.payload = Buffer::copy_of("hello"), .peer = Destination(v4.local, Network::kUdp), .traffic_class = 0x2a};
   CHECK(both.conduit->send(std::span(&datagram, 1)) == 1);
   std::string text;
   Destination from;
-  int ecn = 0;
+  int traffic_class = 0;
   v4.conduit->receive([&](std::error_code error, std::span<Datagram> received) {
     REQUIRE_FALSE(error);
     text = received[0].payload.text();
     from = received[0].peer;
-    ecn = received[0].ecn;
+    traffic_class = received[0].traffic_class;
     f.context.stop();
   });
   f.context.run_for(std::chrono::seconds(5));
   CHECK(text == "hello");
-  CHECK(ecn == 2);
+  CHECK(traffic_class == 0x2a);
   CHECK(from == Destination("127.0.0.1", both.local.port, Network::kUdp));
 }
 
 TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one receive at a time") {
   Fixture f;
-  UdpResult socket = f.open("127.0.0.1:0");
+  SocketResult socket = f.open("127.0.0.1:0");
   Datagram named{.payload = Buffer::copy_of("x"), .peer = Destination("a.test", 1, Network::kUdp)};
   CHECK(socket.conduit->send(std::span(&named, 1)) == 0);
   CHECK(socket.conduit->dropped() == 1);
@@ -113,8 +113,8 @@ TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one rece
 
 TEST_CASE("udp: an address in use says so") {
   Fixture f;
-  UdpResult first = f.open("127.0.0.1:0");
-  const UdpResult second = open_udp(f.environment, {.bind = first.local});
+  SocketResult first = f.open("127.0.0.1:0");
+  const SocketResult second = open_udp(f.environment, {.bind = first.local});
   CHECK(second.error == std::errc::address_in_use);
   CHECK(second.what.find(first.local.to_string()) != std::string::npos);
 }

@@ -17,8 +17,8 @@ namespace winze {
 
 struct Datagram {
   Buffer payload;
-  Destination peer;      // whom it goes to or came from; empty for conduits with one peer (TUN, a connected socket)
-  std::uint8_t ecn = 0;  // the two ECN bits of the outer header (RFC 3168)
+  Destination peer;  // whom it goes to or came from; empty for conduits with one peer (TUN, a connected socket)
+  std::uint8_t traffic_class = 0;  // of the outer header: DSCP (6 bits), ECN (2)
 };
 
 class PacketConduit {

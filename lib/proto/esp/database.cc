@@ -56,14 +56,13 @@ Child* Database::select(const ip::Flow& flow, Drop& why) const {
   return found.value_or(nullptr);
 }
 
-Drop Database::open(Buffer& packet, const Outer& outer, Opened& opened, Child*& child) {
+Drop Database::open(Buffer& packet, const Outer& outer, Opened& opened, ip::Header& inner, Child*& child) {
   child = nullptr;
   if (packet.size() < 4) return Drop::kMalformed;
   const auto found = by_spi_.find(load_u32(packet.data()));
   if (found == by_spi_.end()) return Drop::kUnknownSpi;
   Entry& entry = *found->second;
   child = entry.child;
-  ip::Header inner;
   const Drop drop = esp::open(entry.sa, child->how(), packet, outer, opened, inner);
   if (drop != Drop::kNone) return drop;
   if (!child->selectors().covers_inbound(ip::flow_of(packet.span(), inner))) {

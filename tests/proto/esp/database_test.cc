@@ -48,7 +48,8 @@ Trip travel(End& from, End& to, Buffer packet) {
   trip.sealed = child->seal(packet, header, outer);
   if (trip.sealed != Drop::kNone) return trip;
   Opened opened;
-  trip.opened = to.database.open(packet, outer, opened, trip.child);
+  ip::Header inner;
+  trip.opened = to.database.open(packet, outer, opened, inner, trip.child);
   CHECK(opened.drop == (trip.child == nullptr ? Drop::kNone : trip.opened));
   return trip;
 }
@@ -72,8 +73,9 @@ TEST_CASE("database: packets find their child, and are held to its selectors") {
   Outer outer;
   REQUIRE(web.seal(packet, *ip::parse(packet.span()), outer) == Drop::kNone);
   Opened opened;
+  ip::Header inner;
   Child* child = nullptr;
-  CHECK(far.database.open(packet, outer, opened, child) == Drop::kSelectorMismatch);
+  CHECK(far.database.open(packet, outer, opened, inner, child) == Drop::kSelectorMismatch);
   CHECK(far.database.inbound(0x1001)->drops()[Drop::kSelectorMismatch] == 1);
 }
 

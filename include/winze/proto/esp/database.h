@@ -13,6 +13,7 @@
 
 #include "winze/base/address.h"
 #include "winze/base/buffer.h"
+#include "winze/base/time.h"
 #include "winze/proto/esp/mode.h"
 #include "winze/proto/esp/sa.h"
 #include "winze/proto/ip/policy_table.h"
@@ -20,10 +21,20 @@
 
 namespace winze::esp {
 
+// How a child's packets travel: what the host that carries them keeps with it (tunnel::DataPlane).
+struct Path {
+  std::optional<Endpoint> peer;  // none: to where the first authentic packet comes from
+  bool follow_peer = true;       // the newest authentic packet's source becomes the peer (RFC 7296 section 2.23)
+  std::uint32_t carrier = 0;     // which of the host's ways out
+  std::size_t mtu = 0;           // of inner packets (inner_mtu()); 0: no limit
+  TimePoint last_sent{};
+};
+
 struct ChildConfig {
   Encapsulation how;
   ip::SelectorPair selectors = ip::SelectorPair::any();
   std::uint32_t order = 0;  // of its policy: lower ones come first
+  Path path = {};
 };
 
 class Child {
@@ -41,12 +52,11 @@ class Child {
   // esp::seal() for a packet that this child's policy was found for. kNoPolicy: there is no outbound SA.
   [[nodiscard]] Drop seal(Buffer& packet, const ip::Header& header, Outer& outer);
 
-  // Where its packets go, and came from last.
-  std::optional<Endpoint> peer;
+  Path path;
 
  private:
   friend class Database;
-  explicit Child(const ChildConfig& config) : how_(config.how), selectors_(config.selectors) {}
+  explicit Child(const ChildConfig& config) : path(config.path), how_(config.how), selectors_(config.selectors) {}
 
   Encapsulation how_;
   ip::SelectorPair selectors_;
@@ -77,9 +87,13 @@ class Database {
   // The child for a packet that leaves; else null, and why.
   Child* select(const ip::Flow& flow, Drop& why) const;
   // Opens an ESP packet, and holds what was in it against the selectors (RFC 4301 section 5.2). `child`: whose it was,
-  // also when it was dropped; null for an unknown SPI.
-  [[nodiscard]] Drop open(Buffer& packet, const Outer& outer, Opened& opened, Child*& child);
+  // also when it was dropped; null for an unknown SPI. `inner` becomes the header of what was in it.
+  [[nodiscard]] Drop open(Buffer& packet, const Outer& outer, Opened& opened, ip::Header& inner, Child*& child);
 
+  template <typename F>
+  void for_each(F f) {
+    for (auto& [at, child] : children_) f(*child);
+  }
   std::size_t children() const noexcept { return children_.size(); }
   std::size_t inbound_count() const noexcept { return by_spi_.size(); }
 

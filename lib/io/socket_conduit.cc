@@ -1,0 +1,254 @@
+#include "socket_conduit.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include "descriptor_conduit.h"
+
+namespace winze {
+namespace {
+
+constexpr std::size_t kLargestDatagram = 65507;
+// What the kernel takes as one run: UDP_MAX_SEGMENTS, and one IP packet's length in all.
+constexpr std::size_t kMaxSegments = 64;
+constexpr std::size_t kMaxRun = 65000;
+constexpr std::size_t kMessages = 8;  // runs a system call
+constexpr std::size_t kRunBuffer = 65536;
+constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(int)) * 3;
+
+template <typename T>
+void put_control(msghdr& message, int level, int type, T value) {
+  auto* header = reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) + message.msg_controllen);
+  header->cmsg_level = level;
+  header->cmsg_type = type;
+  header->cmsg_len = CMSG_LEN(sizeof value);
+  std::memcpy(CMSG_DATA(header), &value, sizeof value);
+  message.msg_controllen += CMSG_SPACE(sizeof value);
+}
+
+struct State final : DescriptorReader<State> {
+  State(Environment& env, int socket, const SocketKind& socket_kind)
+      : DescriptorReader(env, socket), kind(socket_kind), segments(socket_kind.offload) {}
+
+  // --- receiving ---
+
+  std::error_code fill(std::vector<Datagram>& batch) {
+    if (!area) area = std::make_unique<std::uint8_t[]>(kMessages * kRunBuffer);
+    std::array<mmsghdr, kMessages> messages{};
+    std::array<iovec, kMessages> vectors;
+    std::array<sockaddr_any, kMessages> sources;
+    alignas(cmsghdr) std::array<std::array<char, kControlSize>, kMessages> controls;
+    for (std::size_t i = 0; i < kMessages; ++i) {
+      vectors[i] = {area.get() + i * kRunBuffer, kRunBuffer};
+      msghdr& header = messages[i].msg_hdr;
+      header.msg_name = sources[i].bytes;
+      header.msg_namelen = sizeof sources[i].bytes;
+      header.msg_iov = &vectors[i];
+      header.msg_iovlen = 1;
+      header.msg_control = controls[i].data();
+      header.msg_controllen = kControlSize;
+    }
+    const int count = ::recvmmsg(fd(), messages.data(), kMessages, MSG_DONTWAIT, nullptr);
+    if (count < 0) {
+      // An ICMP error of an earlier send (ECONNREFUSED, ...) says nothing about the socket.
+      const bool passing = errno == EAGAIN || errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH ||
+                           errno == ENETUNREACH || errno == EMSGSIZE;
+      return passing ? std::error_code() : last_system_error();
+    }
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      take(messages[i], from_sockaddr(sources[i]), std::span(area.get() + i * kRunBuffer, messages[i].msg_len), batch);
+    }
+    return {};
+  }
+
+  // One message: a datagram, or a run of them that the kernel has joined.
+  void take(mmsghdr& message, const Endpoint& source, std::span<const std::uint8_t> bytes,
+            std::vector<Datagram>& batch) {
+    std::size_t segment = bytes.size();
+    std::uint8_t traffic_class = 0;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message.msg_hdr); c != nullptr; c = CMSG_NXTHDR(&message.msg_hdr, c)) {
+      int value = 0;
+      std::memcpy(&value, CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof value));
+      if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) segment = static_cast<std::size_t>(value);
+      const bool tos = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
+                       (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS);
+      if (tos) traffic_class = static_cast<std::uint8_t>(value);
+    }
+    if (kind.raw && !kind.v6) {
+      // An IPv4 raw socket gives the IP header too.
+      const std::size_t header = bytes.empty() ? 0 : (bytes[0] & std::size_t{15}) * 4;
+      if (header == 0 || header > bytes.size()) return;
+      segment -= header;
+      bytes = bytes.subspan(header);
+    }
+    do {
+      const std::size_t n = std::min(segment, bytes.size());
+      // A copy into a buffer of its own, because each datagram is decrypted, kept and passed on by itself.
+      Buffer payload = environment.pool.acquire(room.front + n + room.back, room.front);
+      payload.append(bytes.first(n));
+      batch.push_back(
+          {.payload = std::move(payload), .peer = Destination(source, Network::kUdp), .traffic_class = traffic_class});
+      bytes = bytes.subspan(n);
+    } while (!bytes.empty());
+  }
+
+  // --- sending ---
+
+  std::size_t send(std::span<Datagram> datagrams) {
+    std::size_t taken = 0;
+    while (!datagrams.empty()) {
+      const std::size_t length = run_length(datagrams);
+      const std::span<Datagram> run = datagrams.first(length);
+      datagrams = datagrams.subspan(length);
+      const std::size_t n = send_run(run);
+      taken += n;
+      dropped += length - n;
+    }
+    return taken;
+  }
+
+  // How many datagrams from the first on can go as one: same peer and size, the last may be shorter.
+  std::size_t run_length(std::span<const Datagram> datagrams) const {
+    const Datagram& first = datagrams.front();
+    const std::size_t size = first.payload.size();
+    if (!segments || size == 0) return 1;
+    std::size_t count = 1, total = size;
+    while (count < datagrams.size() && count < kMaxSegments) {
+      const Datagram& next = datagrams[count];
+      if (next.payload.size() > size || next.payload.empty() || total + next.payload.size() > kMaxRun) break;
+      if (next.traffic_class != first.traffic_class || next.peer != first.peer) break;
+      total += next.payload.size();
+      ++count;
+      if (next.payload.size() < size) break;
+    }
+    return count;
+  }
+
+  std::size_t send_run(std::span<Datagram> run) {
+    sockaddr_any to;
+    if (!address_of(run.front().peer, to)) return 0;
+    std::array<iovec, kMaxSegments> vectors;
+    for (std::size_t i = 0; i < run.size(); ++i) vectors[i] = {run[i].payload.data(), run[i].payload.size()};
+    alignas(cmsghdr) std::array<char, kControlSize> control{};
+    msghdr message{};
+    message.msg_name = to.bytes;
+    message.msg_namelen = to.size;
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = run.size();
+    message.msg_control = control.data();
+    if (run.size() > 1) {
+      put_control(message, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(run.front().payload.size()));
+    }
+    if (const int traffic_class = run.front().traffic_class; traffic_class != 0) {
+      const bool to_v4 = run.front().peer.address()->is_v4();
+      put_control(message, to_v4 ? IPPROTO_IP : IPPROTO_IPV6, to_v4 ? IP_TOS : IPV6_TCLASS, traffic_class);
+    }
+    if (message.msg_controllen == 0) message.msg_control = nullptr;
+    ssize_t n;
+    do {
+      n = ::sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) return run.size();
+    // The path's device cannot segment (EIO), or a run's datagrams are above its MTU (EINVAL): one by one then.
+    if (run.size() == 1 || (errno != EIO && errno != EINVAL)) return 0;
+    if (errno == EIO) segments = false;
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < run.size(); ++i) taken += send_run(run.subspan(i, 1));
+    return taken;
+  }
+
+  bool address_of(const Destination& peer, sockaddr_any& out) const {
+    const IpAddress* address = peer.address();
+    if (address == nullptr || (address->is_v6() && !kind.v6) || (kind.raw && address->is_v6() != kind.v6)) return false;
+    out = to_sockaddr({*address, kind.raw ? std::uint16_t{0} : peer.port});
+    if (address->is_v4() && kind.v6) {
+      // As ::ffff:192.0.2.1.
+      sockaddr_in6 mapped{};
+      mapped.sin6_family = AF_INET6;
+      mapped.sin6_port = htons(peer.port);
+      mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
+      std::memcpy(&mapped.sin6_addr.s6_addr[12], address->bytes().data(), 4);
+      std::memcpy(out.bytes, &mapped, out.size = sizeof mapped);
+    }
+    return true;
+  }
+
+  SocketKind kind;
+  bool segments;
+  std::unique_ptr<std::uint8_t[]> area;  // where messages arrive
+};
+
+class SocketConduit final : public PacketConduit {
+ public:
+  explicit SocketConduit(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~SocketConduit() override { state_->close(); }
+
+  std::size_t send(std::span<Datagram> datagrams) override { return state_->send(datagrams); }
+  void receive(ReceiveHandler handler) override { state_->receive(std::move(handler)); }
+  void close() override { state_->close(); }
+  std::size_t mtu() const override { return kLargestDatagram; }
+  Overhead overhead() const override { return {}; }
+  void reserve(Overhead room) override { state_->room = room; }
+  std::uint64_t dropped() const override { return state_->dropped; }
+  const Executor& executor() const override { return state_->environment.executor; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+void set(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
+}  // namespace
+
+SocketResult make_socket_conduit(Environment& environment, const SocketKind& kind, const Endpoint& bind,
+                                 const DatagramSocketOptions& options) {
+  SocketResult result;
+  int fd = -1;
+  const auto failed = [&](const std::string& what) -> SocketResult& {
+    result.error = last_system_error();
+    result.what = what + ": " + result.error.message();
+    if (fd >= 0) ::close(fd);
+    return result;
+  };
+  fd = ::socket(kind.v6 ? AF_INET6 : AF_INET, (kind.raw ? SOCK_RAW : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                kind.protocol);
+  if (fd < 0) return std::move(failed(kind.raw ? "open a raw socket" : "open a UDP socket"));
+  if (kind.v6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, kind.v6_only || kind.raw ? 1 : 0);
+  if (kind.reuse_port) set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  set(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.buffer_bytes));
+  set(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.buffer_bytes));
+  set(fd, IPPROTO_IP, IP_RECVTOS, 1);
+  if (kind.v6) set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+  if (kind.offload) set(fd, SOL_UDP, UDP_GRO, 1);
+  if (options.mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
+    return std::move(failed("set SO_MARK"));
+  }
+  if (!options.interface.empty() && ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.interface.data(),
+                                                 static_cast<socklen_t>(options.interface.size())) != 0) {
+    return std::move(failed("bind to the interface " + options.interface));
+  }
+  const sockaddr_any at = to_sockaddr(bind);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(at.bytes), at.size) != 0) {
+    return std::move(failed("bind to " + (kind.raw ? bind.address.to_string() : bind.to_string())));
+  }
+  if (environment.socket_hook) {
+    result.error = environment.socket_hook(fd, Destination(bind, Network::kUdp));
+    if (result.error) {
+      ::close(fd);
+      result.what = "socket hook: " + result.error.message();
+      return result;
+    }
+  }
+  result.local = local_endpoint(fd);
+  result.conduit = std::make_unique<SocketConduit>(std::make_shared<State>(environment, fd, kind));
+  return result;
+}
+
+}  // namespace winze
