@@ -1,5 +1,6 @@
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -53,3 +54,21 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     if call.when == "call":
         item.report = outcome.get_result()
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """Has winze seal or open a packet; see ipsec_packets.cc."""
+    process = subprocess.Popen([harness.BIN / "ipsec_packets"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def request(op, packet, **fields):
+        words = [f"op={op}", f"packet={bytes(packet).hex()}", *(f"{k}={v}" for k, v in fields.items())]
+        process.stdin.write(" ".join(words) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline().strip()
+        assert not answer.startswith(("drop", "error")), answer
+        return bytes.fromhex(answer)
+
+    yield request
+    process.stdin.close()
+    assert process.wait(10) == 0

@@ -3,7 +3,7 @@
 //
 //   op=seal|open  proto=esp|ah  packet=HEX
 //   encryption, integrity: numbers of esp::Encryption and esp::Integrity   ekey, ikey: HEX   icv=16  iiv=0
-//   esn=0  first=1  pad=0  mode=tunnel|transport|beet  local, remote, inner_local, inner_remote  udp=PORT
+//   spi=0x1234  esn=0  first=1  pad=0  mode=tunnel|transport|beet  local, remote, inner_local, inner_remote  udp=PORT
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -36,7 +36,7 @@ std::uint64_t number(Request& r, const char* name, std::uint64_t otherwise) {
 IpAddress address(Request& r, const char* name) { return IpAddress::parse(r[name]).value_or(IpAddress()); }
 
 esp::SaConfig sa_of(Request& r) {
-  esp::SaConfig config{.spi = 0x1234, .esn = number(r, "esn", 0) != 0};
+  esp::SaConfig config{.spi = static_cast<std::uint32_t>(number(r, "spi", 0x1234)), .esn = number(r, "esn", 0) != 0};
   config.first_sequence = number(r, "first", 1);
   config.pad_payload_to = static_cast<std::uint16_t>(number(r, "pad", 0));
   config.algorithms = {.encryption = static_cast<esp::Encryption>(number(r, "encryption", 0)),

@@ -1,11 +1,13 @@
 """ESP in UDP between namespaces, and with a Linux kernel as the other end."""
 import contextlib
 import os
+import pathlib
 import shutil
 import subprocess
 import time
 
 import pytest
+from scapy.all import ICMP, IP, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw
 
 from harness import SIGTERM, require
 from linux_guest import LinuxGuest
@@ -89,10 +91,11 @@ def kernel(tmp_path_factory):
     try:
         guest = LinuxGuest(tmp_path_factory.mktemp("guest"), space.name, "tap0")
         space.ip("addr", "add", "192.0.2.1/24", "dev", "tap0")
+        space.ip("addr", "add", "2001:db8::1/64", "dev", "tap0", "nodad")
         # The kernel takes ESP in UDP only through a socket that asks for it, and which passes the policies itself.
         guest.run("set -e; for m in ipv6 esp4 esp6 xfrm_user; do modprobe $m; done\n"
-                  "ip addr add 192.0.2.2/24 dev vec0; ip addr add 10.10.2.2/32 dev lo; ip addr add fd00:2::2/128 dev lo nodad\n"
-                  "ip route add 10.10.1.0/24 via 192.0.2.1; ip -6 route add fd00:1::/64 dev vec0")
+                  "ip addr add 192.0.2.2/24 dev vec0; ip addr add 2001:db8::2/64 dev vec0 nodad; ip addr add 10.10.2.2/32 dev lo; ip addr add fd00:2::2/128 dev lo nodad\n"
+                  "ip route add 10.10.1.0/24 via 192.0.2.1; ip -6 route add fd00:1::/64 via 2001:db8::1")
         guest.start("exec python3 -c '\n"
                     "import socket, struct, time\n"
                     "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
@@ -110,32 +113,187 @@ def kernel(tmp_path_factory):
         space.close()
 
 
-@pytest.mark.parametrize("esn", [False, True], ids=["", "esn"])
-@pytest.mark.parametrize("suite", SUITES)
-def test_linux_kernel(kernel, tmp_path, suite, esn):
-    space, guest = kernel
-    flags = "flag af-unspec esn replay-window 128" if esn else "flag af-unspec replay-window 64"
+WIRES = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+
+
+def guest_states(guest, suite, version, mode, esn=False, udp=False):
+    """The guest's SAs and policies: between the networks behind both ends, or the ends themselves."""
+    near, far = WIRES[version]
+    names = ["af-unspec"] * (mode == "tunnel") + ["esn"] * esn
+    flags = (f"flag {' '.join(names)} " if names else "") + f"replay-window {128 if esn else 64}"
     commands = ["ip xfrm state flush; ip xfrm policy flush; set -e"]
-    for source, destination, spi, first in (("192.0.2.1", "192.0.2.2", NEAR, 0x01), ("192.0.2.2", "192.0.2.1", FAR, 0x81)):
+    for source, destination, spi, first in ((near, far, NEAR, 0x01), (far, near, FAR, 0x81)):
         key, auth = (f"0x{k}" for k in keys(first, suite))
         algorithm = SUITES[suite][4].format(key=key, auth=auth)
-        commands.append(f"ip xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 1 mode tunnel {flags} "
-                        f"{algorithm} encap espinudp 4500 4500 0.0.0.0")
-    for here, there in (("10.10.2.0/24", "10.10.1.0/24"), ("fd00:2::/64", "fd00:1::/64")):
-        template = "proto esp reqid 1 mode tunnel"
-        commands.append(f"ip xfrm policy add src {here} dst {there} dir out tmpl src 192.0.2.2 dst 192.0.2.1 {template}")
-        commands.append(f"ip xfrm policy add src {there} dst {here} dir in tmpl src 192.0.2.1 dst 192.0.2.2 {template}")
+        encapsulation = "encap espinudp 4500 4500 0.0.0.0" if udp else ""
+        commands.append(f"ip xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 1 mode {mode} {flags} "
+                        f"{algorithm} {encapsulation}")
+    template = f"proto esp reqid 1 mode {mode}"
+    networks = (("10.10.2.0/24", "10.10.1.0/24"), ("fd00:2::/64", "fd00:1::/64"))
+    for here, there in networks if mode == "tunnel" else [(far, near)]:
+        ends = (f"src {far} dst {near}", f"src {near} dst {far}") if mode == "tunnel" else ("", "")
+        # Not neighbour discovery, which goes by the same addresses.
+        what = "" if mode == "tunnel" else ("proto icmp" if version == 4 else "proto ipv6-icmp type 128")
+        back = "" if mode == "tunnel" else ("proto icmp" if version == 4 else "proto ipv6-icmp type 129")
+        commands.append(f"ip xfrm policy add src {here} dst {there} {back} dir out tmpl {ends[0]} {template}")
+        commands.append(f"ip xfrm policy add src {there} dst {here} {what} dir in tmpl {ends[1]} {template}")
     guest.run("\n".join(commands))
+
+
+def ping_networks(space, guest):
+    space.ip("addr", "add", "10.10.1.1/24", "dev", "tun")
+    space.ip("addr", "add", "fd00:1::1/64", "dev", "tun", "nodad")
+    space.ip("route", "add", "10.10.2.0/24", "dev", "tun")
+    space.ip("route", "add", "fd00:2::/64", "dev", "tun")
+    space.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "-I", "10.10.1.1", "10.10.2.2")
+    for size in (0, 1, 13, 500, 1300):
+        space.run("ping", "-c", "1", "-s", str(size), "-W", "5", "-I", "10.10.1.1", "10.10.2.2")
+    space.run("ping", "-c", "2", "-i", "0.1", "-W", "5", "-I", "fd00:1::1", "fd00:2::2")
+    guest.run("ping -c 3 -i 0.2 -W 5 -I 10.10.2.2 10.10.1.1")
+
+
+@pytest.mark.parametrize("esn", [False, True], ids=["", "esn"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_linux_kernel_udp(kernel, tmp_path, suite, esn):
+    space, guest = kernel
+    guest_states(guest, suite, 4, "tunnel", esn, udp=True)
     extra = ["--esn"] if esn else []
     process = space.tunnel(tmp_path, "winze.log", suite, False, "--local", "192.0.2.1:4500", "--peer", "192.0.2.2:4500", *extra)
     with running(process):
-        space.ip("addr", "add", "10.10.1.1/24", "dev", "tun")
-        space.ip("addr", "add", "fd00:1::1/64", "dev", "tun", "nodad")
-        space.ip("route", "add", "10.10.2.0/24", "dev", "tun")
-        space.ip("route", "add", "fd00:2::/64", "dev", "tun")
-        space.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "-I", "10.10.1.1", "10.10.2.2")
-        for size in (0, 1, 13, 500, 1300):
-            space.run("ping", "-c", "1", "-s", str(size), "-W", "5", "-I", "10.10.1.1", "10.10.2.2")
-        space.run("ping", "-c", "2", "-i", "0.1", "-W", "5", "-I", "fd00:1::1", "fd00:2::2")
-        guest.run("ping -c 3 -i 0.2 -W 5 -I 10.10.2.2 10.10.1.1")
+        ping_networks(space, guest)
     assert "dropped, " not in process.log, process.log
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("suite", SUITES)
+def test_linux_kernel_raw(kernel, tmp_path, suite, version):
+    space, guest = kernel
+    near, far = (f"[{a}]:0" if version == 6 else f"{a}:0" for a in WIRES[version])
+    guest_states(guest, suite, version, "tunnel", esn=True)
+    process = space.tunnel(tmp_path, "winze.log", suite, False, "--local", near, "--peer", far, "--raw", "--esn")
+    with running(process):
+        ping_networks(space, guest)
+    assert "dropped, " not in process.log, process.log
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("suite", SUITES)
+def test_linux_kernel_transport(kernel, tmp_path, suite, version):
+    space, guest = kernel
+    near, far = WIRES[version]
+    ends = ("--local", f"[{near}]:0", "--peer", f"[{far}]:0") if version == 6 else ("--local", f"{near}:0", "--peer", f"{far}:0")
+    guest_states(guest, suite, version, "transport")
+    process = space.tunnel(tmp_path, "winze.log", suite, False, *ends, "--raw", "--mode", "transport", "--mark", "7")
+    icmp = "icmp" if version == 4 else "ipv6-icmp"
+    # ICMP goes to the interface, but for what comes out of it.
+    rules = [("pref", "10", "fwmark", "7", "lookup", "main"), ("pref", "20", "ipproto", icmp, "to", far, "lookup", "100")]
+    with running(process):
+        for rule in rules:
+            space.ip(f"-{version}", "rule", "add", *rule)
+        space.ip(f"-{version}", "route", "add", far, "dev", "tun", "src", near, "table", "100")
+        try:
+            for size in (0, 1, 13, 500, 1300):
+                space.run("ping", f"-{version}", "-c", "1", "-s", str(size), "-W", "5", "-I", near, far)
+        finally:
+            for rule in rules:
+                space.ip(f"-{version}", "rule", "del", *rule)
+    assert "dropped, " not in process.log, process.log
+
+
+# AH, and BEET mode: whole packets of a host of our own on the guest's wire, sealed and opened by winze.
+AH_SUITES = {"sha1": (1, 20, "hmac(sha1)", 96), "sha256": (2, 32, "hmac(sha256)", 128), "sha384": (3, 48, "hmac(sha384)", 192),
+             "sha512": (4, 64, "hmac(sha512)", 256), "xcbc": (5, 16, "xcbc(aes)", 96), "cmac": (6, 16, "cmac(aes)", 96)}
+OWN_MAC = "02:00:00:00:00:03"
+OUTER = {4: ("192.0.2.3", "192.0.2.2"), 6: ("2001:db8::3", "2001:db8::2")}
+INNER = {4: ("10.10.3.1", "10.10.2.2"), 6: ("fd00:3::1", "fd00:2::2")}
+
+
+@pytest.fixture(scope="module")
+def packets(kernel):
+    """Sends a packet to the guest; gives the next one that comes back."""
+    space, guest = kernel
+    mac = guest.run("cat /sys/class/net/vec0/address").strip()
+    guest.run("set -e; for m in ah4 ah6; do modprobe $m; done\n"
+              f"ip neigh replace 192.0.2.3 lladdr {OWN_MAC} dev vec0; ip neigh replace 2001:db8::3 lladdr {OWN_MAC} dev vec0\n"
+              "ip route replace 10.10.3.0/24 via 192.0.2.3; ip -6 route replace fd00:3::/64 via 2001:db8::3")
+    host = subprocess.Popen(["ip", "netns", "exec", space.name, "/usr/bin/python3", pathlib.Path(__file__).with_name("packet_host.py"),
+                             "tap0", OWN_MAC, mac], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert host.stdout.readline() == "ready\n"
+
+    def exchange(packet):
+        host.stdin.write(packet.hex() + "\n")
+        host.stdin.flush()
+        answer = host.stdout.readline().strip()
+        assert answer, "no answer"
+        return bytes.fromhex(answer)
+
+    yield exchange
+    host.stdin.close()
+    host.wait(10)
+
+
+def pings(version, source, destination):
+    """Echo requests, and the type of their replies."""
+    for size in (0, 1, 7, 1000):
+        if version == 4:
+            yield IP(src=source, dst=destination) / ICMP(id=7, seq=size) / Raw(b"x" * size)
+        else:
+            yield IPv6(src=source, dst=destination) / ICMPv6EchoRequest(id=7, seq=size, data=b"x" * size)
+
+
+def ping_by_packets(ask, exchange, version, source, destination, seal, unseal):
+    for number, request in enumerate(pings(version, source, destination), 1):
+        answer = ask("open", exchange(ask("seal", request, first=number, **seal)), **unseal)
+        reply = (IP if version == 4 else IPv6)(answer)
+        assert (reply.src, reply.dst) == (destination, source)
+        if version == 4:
+            assert reply[ICMP].type == 0 and reply[ICMP].seq == request[ICMP].seq and bytes(reply[Raw] if Raw in reply else b"") == bytes(request[Raw])
+        else:
+            assert reply[ICMPv6EchoReply].data == request.data
+
+
+def ends_of(near, far, flags, proto, mode, algorithm):
+    yield f"ip xfrm state add src {near} dst {far} proto {proto} spi {NEAR} reqid 2 mode {mode} {flags} {algorithm}"
+    yield f"ip xfrm state add src {far} dst {near} proto {proto} spi {FAR} reqid 2 mode {mode} {flags} {algorithm}"
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("esn", [False, True], ids=["", "esn"])
+@pytest.mark.parametrize("mode", ["transport", "tunnel"])
+@pytest.mark.parametrize("suite", AH_SUITES)
+def test_linux_kernel_ah(kernel, ask, packets, suite, mode, esn, version):
+    _, guest = kernel
+    number, size, name, bits = AH_SUITES[suite]
+    key = bytes(range(1, size + 1)).hex()
+    near, far = OUTER[version]
+    source, destination = INNER[version] if mode == "tunnel" else OUTER[version]
+    template = f"tmpl src {far} dst {near} proto ah reqid 2 mode {mode}"
+    back = f"tmpl src {near} dst {far} proto ah reqid 2 mode {mode}"
+    # Without align4 Linux pads AH to 8 bytes with IPv4 too, and takes nothing else.
+    names = ["esn"] * esn + ["align4"] * (version == 4)
+    flags = (f"flag {' '.join(names)} " if names else "") + "replay-window 64"
+    guest.run("\n".join(["ip xfrm state flush; ip xfrm policy flush; set -e",
+                         *ends_of(near, far, flags, "ah", mode, f"auth-trunc '{name}' 0x{key} {bits}"),
+                         f"ip xfrm policy add src {destination} dst {source} dir out {template}",
+                         f"ip xfrm policy add src {source} dst {destination} dir in {back}"]))
+    common = {"proto": "ah", "mode": mode, "integrity": number, "ikey": key, "esn": int(esn), "local": near, "remote": far}
+    ping_by_packets(ask, packets, version, source, destination, {"spi": NEAR} | common, {"spi": FAR} | common)
+
+
+@pytest.mark.parametrize("inner", [4, 6])
+@pytest.mark.parametrize("outer", [4, 6])
+def test_linux_kernel_beet(kernel, ask, packets, outer, inner):
+    _, guest = kernel
+    key = bytes(range(1, 21)).hex()
+    near, far = OUTER[outer]
+    source, destination = INNER[inner]
+    # The inner addresses are the states' selectors.
+    states = [f"{line} sel src {a} dst {b}" for line, (a, b) in
+              zip(ends_of(near, far, "", "esp", "beet", f"aead 'rfc4106(gcm(aes))' 0x{key} 128"),
+                  ((source, destination), (destination, source)))]
+    guest.run("\n".join(["ip xfrm state flush; ip xfrm policy flush; set -e", *states,
+                         f"ip xfrm policy add src {destination} dst {source} dir out tmpl src {far} dst {near} proto esp reqid 2 mode beet",
+                         f"ip xfrm policy add src {source} dst {destination} dir in tmpl src {near} dst {far} proto esp reqid 2 mode beet"]))
+    common = {"proto": "esp", "mode": "beet", "encryption": 1, "ekey": key, "local": near, "remote": far,
+              "inner_local": source, "inner_remote": destination}
+    ping_by_packets(ask, packets, inner, source, destination, {"spi": NEAR} | common, {"spi": FAR} | common)

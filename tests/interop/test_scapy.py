@@ -1,13 +1,9 @@
 """ESP and AH packets between winze and scapy's IPsec layer, both ways: algorithm x mode x ESN x IP version."""
-import subprocess
-
 import pytest
 from scapy.all import (
     ICMP, IP, TCP, UDP, ICMPv6EchoRequest, IPOption_Router_Alert, IPOption_RR, IPv6, IPv6ExtHdrDestOpt,
     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw)
 from scapy.layers.ipsec import AH, ESP, SecurityAssociation
-
-from harness import BIN
 
 NULL, GCM, CCM, CHACHA, GMAC, CBC, CTR, DES3 = range(8)
 SPI = 0x1234
@@ -40,23 +36,6 @@ MODES = {"transport": None, "tunnel4": IP(src=NEAR4, dst=FAR4), "tunnel6": IPv6(
 
 def key(size, first):
     return bytes((first + 7 * i) % 256 for i in range(size))
-
-
-@pytest.fixture(scope="module")
-def ask():
-    process = subprocess.Popen([BIN / "ipsec_packets"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def request(op, packet, **fields):
-        words = [f"op={op}", f"packet={bytes(packet).hex()}", *(f"{k}={v}" for k, v in fields.items())]
-        process.stdin.write(" ".join(words) + "\n")
-        process.stdin.flush()
-        answer = process.stdout.readline().strip()
-        assert not answer.startswith(("drop", "error")), answer
-        return bytes.fromhex(answer)
-
-    yield request
-    process.stdin.close()
-    assert process.wait(10) == 0
 
 
 def arrived(packet):

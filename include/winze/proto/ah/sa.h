@@ -6,6 +6,9 @@
 // esp::Integrity with Encryption::kNull, or Encryption::kAesGmac alone (RFC 4543: the ICV field is IV(8) | tag(16), of
 // zeroes while the tag is made).
 //
+// With IPv4, AH is padded to a multiple of 4 bytes (RFC 4302 section 2.2); a Linux peer needs `flag align4` for that.
+// Padding to 8 is taken too.
+//
 // Base documents: RFC 4302; RFC 4301 section 5; RFC 4304 (extended sequence numbers).
 #pragma once
 
