@@ -71,7 +71,8 @@ TEST_CASE("udp: batches arrive whole, in order, with their source, whatever the 
 TEST_CASE("udp: a socket of both families talks to IPv4, and tells its address as such") {
   Fixture f;
   SocketResult both = f.open("[::]:0"), v4 = f.open("127.0.0.1:0");
-  Datagram datagram{.payload = Buffer::copy_of("hello"), .peer = Destination(v4.local, Network::kUdp), .traffic_class = 0x2a};
+  Datagram datagram{
+      .payload = Buffer::copy_of("hello"), .peer = Destination(v4.local, Network::kUdp), .traffic_class = 0x2a};
   CHECK(both.conduit->send(std::span(&datagram, 1)) == 1);
   std::string text;
   Destination from;
