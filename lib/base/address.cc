@@ -67,6 +67,21 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
 
 std::string Endpoint::to_string() const { return Destination(*this).to_string(); }
 
+std::optional<Prefix> Prefix::parse(std::string_view text) {
+  const std::size_t slash = text.rfind('/');
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  const unsigned all = address->is_v4() ? 32 : 128;
+  if (slash == text.npos) return Prefix{*address, static_cast<std::uint8_t>(all)};
+  const std::string_view digits = text.substr(slash + 1);
+  unsigned bits = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+  if (error != std::errc() || end != digits.data() + digits.size() || bits > all) return std::nullopt;
+  return Prefix{*address, static_cast<std::uint8_t>(bits)};
+}
+
+std::string Prefix::to_string() const { return address.to_string() + "/" + std::to_string(bits); }
+
 Destination::Destination(std::string_view to_host, std::uint16_t to_port, Network over) : port(to_port), network(over) {
   if (auto parsed = IpAddress::parse(to_host)) {
     host = *parsed;

@@ -16,6 +16,7 @@
 #include "descriptor_conduit.h"
 #include "socket_stream.h"
 #include "vnet_offload.h"
+#include "winze/io/interface.h"
 
 namespace winze {
 namespace {
@@ -24,13 +25,21 @@ constexpr std::size_t kBatch = 64;
 constexpr std::size_t kLargestRun = 65536;
 constexpr std::size_t kMostParts = 64;  // of one write: the header, and packets
 
+// TUN_F_USO4 and TUN_F_USO6, which Linux has had since 6.2, and the headers here may not.
+constexpr unsigned kUdpOffloads = 0x20 | 0x40;
+
+struct Offload {
+  bool runs = false;  // packets have a virtio header
+  bool udp = false;   // runs may be of UDP
+};
+
 struct State final : DescriptorReader<State> {
-  State(Environment& env, int fd, std::size_t largest, bool offloads)
+  State(Environment& env, int fd, std::size_t largest, Offload offloads)
       : DescriptorReader(env, fd), mtu(largest), offload(offloads) {}
 
-  std::error_code fill(std::vector<Datagram>& batch) { return offload ? fill_runs(batch) : fill_packets(batch); }
+  std::error_code fill(std::vector<Datagram>& batch) { return offload.runs ? fill_runs(batch) : fill_packets(batch); }
   std::size_t send(std::span<Datagram> datagrams) {
-    const std::size_t taken = offload ? send_runs(datagrams) : send_packets(datagrams);
+    const std::size_t taken = offload.runs ? send_runs(datagrams) : send_packets(datagrams);
     dropped += datagrams.size() - taken;
     return taken;
   }
@@ -92,7 +101,7 @@ struct State final : DescriptorReader<State> {
     }
     std::size_t taken = 0;
     for (std::span<const std::span<std::uint8_t>> rest(views); !rest.empty();) {
-      const std::size_t count = vnet::mergeable(rest.first(std::min(rest.size(), kMostParts - 1)));
+      const std::size_t count = vnet::mergeable(rest.first(std::min(rest.size(), kMostParts - 1)), offload.udp);
       if (write_run(rest.first(count))) taken += count;
       rest = rest.subspan(count);
     }
@@ -114,7 +123,7 @@ struct State final : DescriptorReader<State> {
   }
 
   std::size_t mtu;
-  bool offload;
+  Offload offload;
   std::unique_ptr<std::uint8_t[]> area;  // where a run arrives
   std::vector<Buffer> packets;           // kept from call to call, as are the next
   std::vector<std::span<std::uint8_t>> views;
@@ -161,13 +170,33 @@ bool configure(const char* name, std::uint16_t mtu) {
   return good;
 }
 
+// Addresses and routes that are there already are no error: of another queue, or of a persistent interface.
+bool add_all(const std::string& name, const TunOptions& options, std::string& what) {
+  std::error_code error;
+  for (const Prefix& address : options.addresses) {
+    what = "give " + name + " the address " + address.to_string();
+    error = add_address(name, address);
+    if (error && error != std::errc::file_exists) break;
+    error.clear();
+  }
+  for (const Prefix& to : options.routes) {
+    if (error) break;
+    what = "route " + to.to_string() + " to " + name;
+    error = add_route(name, {.to = to});
+    if (error == std::errc::file_exists) error.clear();
+  }
+  errno = error.value();
+  return !error;
+}
+
 }  // namespace
 
 TunResult open_tun(Environment& environment, const TunOptions& options) {
   const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return failed(fd, "open /dev/net/tun");
   ifreq request{};
-  request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | (options.offload ? IFF_VNET_HDR : 0));
+  request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | (options.offload ? IFF_VNET_HDR : 0) |
+                                         (options.multi_queue ? IFF_MULTI_QUEUE : 0));
   if (options.name.size() >= IFNAMSIZ) {
     errno = ENAMETOOLONG;
     return failed(fd, "make the interface " + options.name);
@@ -176,19 +205,23 @@ TunResult open_tun(Environment& environment, const TunOptions& options) {
   if (::ioctl(fd, TUNSETIFF, &request) != 0) return failed(fd, "make the interface " + options.name);
   const std::string name = request.ifr_name;
   if (!configure(name.c_str(), options.mtu)) return failed(fd, "set up the interface " + name);
-  if (options.offload && ::ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
-    return failed(fd, "set the offloads of " + name);
+  std::string what;
+  if (!add_all(name, options, what)) return failed(fd, what);
+  Offload offload{.runs = options.offload};
+  if (options.offload) {
+    constexpr unsigned kTcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    offload.udp = ::ioctl(fd, TUNSETOFFLOAD, kTcp | kUdpOffloads) == 0;
+    if (!offload.udp && ::ioctl(fd, TUNSETOFFLOAD, kTcp) != 0) return failed(fd, "set the offloads of " + name);
   }
-  return {
-      .error = {},
-      .what = {},
-      .conduit = std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, options.mtu, options.offload)),
-      .name = name};
+  return {.error = {},
+          .what = {},
+          .conduit = std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, options.mtu, offload)),
+          .name = name};
 }
 
 ConduitPtr adopt_tun(Environment& environment, int fd, std::uint16_t mtu) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-  return std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, mtu, false));
+  return std::make_unique<TunConduit>(std::make_shared<State>(environment, fd, mtu, Offload{}));
 }
 
 }  // namespace winze

@@ -40,6 +40,20 @@ TEST_CASE("Writer: network order") {
   CHECK(b.data()[17] == 0);
 }
 
+TEST_CASE("Prefix: text forms") {
+  for (std::string_view text : {"192.0.2.1/24", "0.0.0.0/0", "2001:db8::/32", "::1/128"}) {
+    REQUIRE(Prefix::parse(text));
+    CHECK(Prefix::parse(text)->to_string() == text);
+  }
+  CHECK(Prefix::parse("192.0.2.1")->bits == 32);
+  CHECK(Prefix::parse("2001:db8::1")->bits == 128);
+  for (std::string_view bad :
+       {"", "/24", "192.0.2.1/", "192.0.2.1/33", "::/129", "192.0.2.1/-1", "192.0.2.1/2x", "a/1"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(Prefix::parse(bad));
+  }
+}
+
 TEST_CASE("IpAddress and Destination: text forms") {
   CHECK(IpAddress::parse("192.0.2.1")->to_string() == "192.0.2.1");
   CHECK(IpAddress::parse("[2001:db8::1]")->to_string() == "2001:db8::1");

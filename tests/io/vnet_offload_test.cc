@@ -40,47 +40,80 @@ std::vector<std::uint8_t> segment(int version, std::uint32_t sequence, const std
   return p;
 }
 
+// A UDP datagram between the same two hosts.
+std::vector<std::uint8_t> datagram(int version, const std::string& payload, std::uint16_t id = 7) {
+  std::vector<std::uint8_t> p = segment(version, 0, payload, 0x10, id);
+  const std::size_t ip = version == 4 ? 20 : 40;
+  p.erase(p.begin() + static_cast<std::ptrdiff_t>(ip) + 8, p.begin() + static_cast<std::ptrdiff_t>(ip) + 32);
+  p[version == 4 ? 9 : 6] = 17;
+  store_u16(&p[ip + 4], static_cast<std::uint16_t>(p.size() - ip));
+  store_u16(&p[ip + 6], 0);
+  InternetChecksum sum;
+  if (version == 4) {
+    store_u16(&p[2], static_cast<std::uint16_t>(p.size()));
+    store_u16(&p[10], 0);
+    InternetChecksum().add(std::span(p).first(20)).store(&p[10]);
+    sum.add(std::span(p).subspan(12, 8));
+  } else {
+    store_u16(&p[4], static_cast<std::uint16_t>(p.size() - 40));
+    sum.add(std::span(p).subspan(8, 32));
+  }
+  sum.add_field(17).add_field(static_cast<std::uint16_t>(p.size() - ip));
+  sum.add(std::span<const std::uint8_t>(p).subspan(ip)).store(&p[ip + 6]);
+  return p;
+}
+
 std::vector<std::span<std::uint8_t>> views(std::vector<std::vector<std::uint8_t>>& packets) {
   return {packets.begin(), packets.end()};
 }
 
-std::vector<std::vector<std::uint8_t>> stream(int version, const std::vector<std::size_t>& sizes) {
+std::vector<std::vector<std::uint8_t>> stream(int version, const std::vector<std::size_t>& sizes, bool udp = false) {
   std::vector<std::vector<std::uint8_t>> out;
   std::uint32_t sequence = 0xfffffff0;  // wraps
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const std::string payload(sizes[i], static_cast<char>('a' + i));
     const bool last = i + 1 == sizes.size();
+    if (udp) {
+      out.push_back(datagram(version, payload, static_cast<std::uint16_t>(7 + i)));
+      continue;
+    }
     out.push_back(segment(version, sequence, payload, last ? 0x18 : 0x10, static_cast<std::uint16_t>(7 + i)));
     sequence += static_cast<std::uint32_t>(sizes[i]);
   }
   return out;
 }
 
+void join_and_cut(int version, const std::vector<std::size_t>& sizes, bool udp) {
+  CAPTURE(version);
+  CAPTURE(udp);
+  auto packets = stream(version, sizes, udp);
+  const auto wanted = packets;
+  const auto spans = views(packets);
+  if (udp) CHECK(vnet::mergeable(spans, false) == 1);
+  REQUIRE(vnet::mergeable(spans, udp) == sizes.size());
+  vnet::Header header;
+  const std::size_t headers = vnet::merge(spans, header);
+  std::vector<std::uint8_t> run = packets[0];
+  for (std::size_t i = 1; i < packets.size(); ++i) {
+    run.insert(run.end(), packets[i].begin() + static_cast<std::ptrdiff_t>(headers), packets[i].end());
+  }
+  BufferPool pool;
+  std::vector<Buffer> out;
+  REQUIRE(vnet::split(header, run, {.front = 32, .back = 16}, pool, out));
+  REQUIRE(out.size() == wanted.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    CAPTURE(i);
+    CHECK(std::vector<std::uint8_t>(out[i].data(), out[i].data() + out[i].size()) == wanted[i]);
+    CHECK(out[i].headroom() >= 32);
+    CHECK(out[i].tailroom() >= 16);
+  }
+}
+
 TEST_CASE("vnet: what is joined and cut again is what it was") {
   for (int version : {4, 6}) {
     for (const std::vector<std::size_t>& sizes :
          {std::vector<std::size_t>{100, 100}, {1400, 1400, 1400, 1}, {8, 8, 8, 7}}) {
-      CAPTURE(version);
-      auto packets = stream(version, sizes);
-      const auto wanted = packets;
-      const auto spans = views(packets);
-      REQUIRE(vnet::mergeable(spans) == sizes.size());
-      vnet::Header header;
-      const std::size_t headers = vnet::merge(spans, header);
-      std::vector<std::uint8_t> run = packets[0];
-      for (std::size_t i = 1; i < packets.size(); ++i) {
-        run.insert(run.end(), packets[i].begin() + static_cast<std::ptrdiff_t>(headers), packets[i].end());
-      }
-      BufferPool pool;
-      std::vector<Buffer> out;
-      REQUIRE(vnet::split(header, run, {.front = 32, .back = 16}, pool, out));
-      REQUIRE(out.size() == wanted.size());
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        CAPTURE(i);
-        CHECK(std::vector<std::uint8_t>(out[i].data(), out[i].data() + out[i].size()) == wanted[i]);
-        CHECK(out[i].headroom() >= 32);
-        CHECK(out[i].tailroom() >= 16);
-      }
+      for (const bool udp : {false, true}) join_and_cut(version, sizes, udp);
     }
   }
 }
@@ -88,7 +121,7 @@ TEST_CASE("vnet: what is joined and cut again is what it was") {
 TEST_CASE("vnet: what does not belong together stays apart") {
   const auto pair = [](std::vector<std::uint8_t> a, std::vector<std::uint8_t> b) {
     std::vector<std::vector<std::uint8_t>> packets{std::move(a), std::move(b)};
-    return vnet::mergeable(views(packets));
+    return vnet::mergeable(views(packets), true);
   };
   const std::string p(100, 'p');
   const auto a = segment(4, 1000, p);
@@ -108,6 +141,32 @@ TEST_CASE("vnet: what does not belong together stays apart") {
     damaged[at] ^= 1;
     CHECK(pair(a, damaged) == 1);
     CHECK(pair(damaged, segment(4, 1200, p)) == 1);
+  }
+}
+
+TEST_CASE("vnet: UDP datagrams that do not belong together stay apart") {
+  const auto pair = [](std::vector<std::uint8_t> a, std::vector<std::uint8_t> b) {
+    std::vector<std::vector<std::uint8_t>> packets{std::move(a), std::move(b)};
+    return vnet::mergeable(views(packets), true);
+  };
+  const std::string p(100, 'p');
+  const auto a = datagram(4, p);
+  CHECK(pair(a, datagram(4, p)) == 2);
+  CHECK(pair(a, datagram(4, p + "x")) == 1);  // longer than the first
+  CHECK(pair(datagram(4, "x"), datagram(4, p)) == 1);
+  CHECK(pair(a, datagram(6, p)) == 1);       // another version
+  CHECK(pair(a, segment(4, 1000, p)) == 1);  // another protocol
+  CHECK(pair(a, datagram(4, "")) == 1);      // nothing in it
+  auto unsummed = a;
+  store_u16(&unsummed[26], 0);
+  CHECK(pair(unsummed, unsummed) == 1);
+  // TTL, address, ports, length, payload.
+  for (std::size_t at :
+       {std::size_t{8}, std::size_t{15}, std::size_t{21}, std::size_t{23}, std::size_t{25}, std::size_t{60}}) {
+    CAPTURE(at);
+    auto damaged = datagram(4, p);
+    damaged[at] ^= 1;
+    CHECK(pair(a, damaged) == 1);
   }
 }
 
@@ -141,7 +200,7 @@ TEST_CASE("vnet: headers that lie are refused") {
     return !vnet::split(header, packet, {}, pool, out) && out.empty();
   };
   CHECK(refused(0, 0));    // no checksum asked for
-  CHECK(refused(1, 3));    // UDP fragmentation
+  CHECK(refused(1, 3));    // UDP fragmentation, which is another thing
   CHECK(refused(1, 4));    // IPv6, but it is not
   CHECK(refused(4, 0));    // segments of nothing
   CHECK(refused(6, 24));   // where no TCP header is

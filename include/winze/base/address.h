@@ -49,6 +49,17 @@ struct Endpoint {
   friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
 
+// An address and how many of its bits name the network: an interface's address, or a network.
+struct Prefix {
+  IpAddress address;
+  std::uint8_t bits = 0;
+
+  // "192.0.2.1/24", "2001:db8::/32"; without "/BITS" all bits.
+  static std::optional<Prefix> parse(std::string_view text);
+  std::string to_string() const;
+  friend auto operator<=>(const Prefix&, const Prefix&) = default;
+};
+
 enum class Network : std::uint8_t { kTcp, kUdp };
 
 // What a client asks for: a host name as it was given (nobody resolves early), or an address; a port; TCP or UDP.

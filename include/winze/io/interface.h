@@ -1,0 +1,29 @@
+// The addresses and routes of a network interface (Linux, by rtnetlink). All of it needs CAP_NET_ADMIN, and holds until
+// it is removed or the interface goes. The errors are the kernel's: std::errc::file_exists for what is there already,
+// std::errc::no_such_device for an interface that is not.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "winze/base/address.h"
+
+namespace winze {
+
+// IPv6 addresses count as unique at once (no duplicate address detection).
+[[nodiscard]] std::error_code add_address(const std::string& interface, const Prefix& address);
+[[nodiscard]] std::error_code remove_address(const std::string& interface, const Prefix& address);
+
+struct Route {
+  Prefix to;  // the bits behind the prefix are taken for 0
+  std::optional<IpAddress> gateway = {};
+  std::optional<IpAddress> source = {};  // the address that packets of this host get
+  std::uint32_t table = 254;             // main
+  std::uint32_t metric = 0;              // 0: the kernel's default
+};
+[[nodiscard]] std::error_code add_route(const std::string& interface, const Route& route);
+[[nodiscard]] std::error_code remove_route(const std::string& interface, const Route& route);
+
+}  // namespace winze
