@@ -1,15 +1,19 @@
 #include "socket_conduit.h"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <span>
 
+#include "datagram_control.h"
 #include "descriptor_conduit.h"
 
 namespace winze {
@@ -21,21 +25,11 @@ constexpr std::size_t kMaxSegments = 64;
 constexpr std::size_t kMaxRun = 65000;
 constexpr std::size_t kMessages = 8;  // runs a system call
 constexpr std::size_t kRunBuffer = 65536;
-constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(int)) * 3;
-
-template <typename T>
-void put_control(msghdr& message, int level, int type, T value) {
-  auto* header = reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) + message.msg_controllen);
-  header->cmsg_level = level;
-  header->cmsg_type = type;
-  header->cmsg_len = CMSG_LEN(sizeof value);
-  std::memcpy(CMSG_DATA(header), &value, sizeof value);
-  message.msg_controllen += CMSG_SPACE(sizeof value);
-}
+constexpr std::size_t kMostErrors = 64;  // taken off the error queue in a row
 
 struct State final : DescriptorReader<State> {
-  State(Environment& env, int socket, const SocketKind& socket_kind)
-      : DescriptorReader(env, socket), kind(socket_kind), segments(socket_kind.offload) {}
+  State(Environment& env, int socket, const SocketKind& socket_kind, bool discover_mtu)
+      : DescriptorReader(env, socket), kind(socket_kind), segments(socket_kind.offload), discovers(discover_mtu) {}
 
   // --- receiving ---
 
@@ -44,7 +38,7 @@ struct State final : DescriptorReader<State> {
     std::array<mmsghdr, kMessages> messages{};
     std::array<iovec, kMessages> vectors;
     std::array<sockaddr_any, kMessages> sources;
-    alignas(cmsghdr) std::array<std::array<char, kControlSize>, kMessages> controls;
+    alignas(cmsghdr) std::array<ControlArea, kMessages> controls;
     for (std::size_t i = 0; i < kMessages; ++i) {
       vectors[i] = {area.get() + i * kRunBuffer, kRunBuffer};
       msghdr& header = messages[i].msg_hdr;
@@ -53,10 +47,13 @@ struct State final : DescriptorReader<State> {
       header.msg_iov = &vectors[i];
       header.msg_iovlen = 1;
       header.msg_control = controls[i].data();
-      header.msg_controllen = kControlSize;
+      header.msg_controllen = controls[i].size();
     }
     const int count = ::recvmmsg(fd(), messages.data(), kMessages, MSG_DONTWAIT, nullptr);
     if (count < 0) {
+      const int error = errno;
+      if (discovers) take_errors();
+      errno = error;
       // An ICMP error of an earlier send (ECONNREFUSED, ...) says nothing about the socket.
       const bool passing = errno == EAGAIN || errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH ||
                            errno == ENETUNREACH || errno == EMSGSIZE;
@@ -71,16 +68,8 @@ struct State final : DescriptorReader<State> {
   // One message: a datagram, or a run of them that the kernel has joined.
   void take(mmsghdr& message, const Endpoint& source, std::span<const std::uint8_t> bytes,
             std::vector<Datagram>& batch) {
-    std::size_t segment = bytes.size();
-    std::uint8_t traffic_class = 0;
-    for (cmsghdr* c = CMSG_FIRSTHDR(&message.msg_hdr); c != nullptr; c = CMSG_NXTHDR(&message.msg_hdr, c)) {
-      int value = 0;
-      std::memcpy(&value, CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof value));
-      if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) segment = static_cast<std::size_t>(value);
-      const bool tos = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
-                       (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS);
-      if (tos) traffic_class = static_cast<std::uint8_t>(value);
-    }
+    const DatagramControl control = read_control(message.msg_hdr);
+    std::size_t segment = control.segment != 0 ? control.segment : bytes.size();
     if (kind.raw && !kind.v6) {
       // An IPv4 raw socket gives the IP header too.
       const std::size_t header = bytes.empty() ? 0 : (bytes[0] & std::size_t{15}) * 4;
@@ -93,10 +82,21 @@ struct State final : DescriptorReader<State> {
       // A copy into a buffer of its own, because each datagram is decrypted, kept and passed on by itself.
       Buffer payload = environment.pool.acquire(room.front + n + room.back, room.front);
       payload.append(bytes.first(n));
-      batch.push_back(
-          {.payload = std::move(payload), .peer = Destination(source, Network::kUdp), .traffic_class = traffic_class});
+      batch.push_back({.payload = std::move(payload),
+                       .peer = Destination(source, Network::kUdp),
+                       .traffic_class = control.traffic_class,
+                       .local = control.local});
       bytes = bytes.subspan(n);
     } while (!bytes.empty());
+  }
+
+  void take_errors() {
+    std::array<std::uint8_t, 64> quoted;
+    for (std::size_t i = 0; i < kMostErrors; ++i) {
+      const auto report = read_error(fd(), quoted);
+      if (!report) return;
+      if (report->mtu != 0 && on_too_big) on_too_big(*report);
+    }
   }
 
   // --- sending ---
@@ -123,7 +123,7 @@ struct State final : DescriptorReader<State> {
     while (count < datagrams.size() && count < kMaxSegments) {
       const Datagram& next = datagrams[count];
       if (next.payload.size() > size || next.payload.empty() || total + next.payload.size() > kMaxRun) break;
-      if (next.traffic_class != first.traffic_class || next.peer != first.peer) break;
+      if (next.traffic_class != first.traffic_class || next.peer != first.peer || next.local != first.local) break;
       total += next.payload.size();
       ++count;
       if (next.payload.size() < size) break;
@@ -136,32 +136,41 @@ struct State final : DescriptorReader<State> {
     if (!address_of(run.front().peer, to)) return 0;
     std::array<iovec, kMaxSegments> vectors;
     for (std::size_t i = 0; i < run.size(); ++i) vectors[i] = {run[i].payload.data(), run[i].payload.size()};
-    alignas(cmsghdr) std::array<char, kControlSize> control{};
     msghdr message{};
     message.msg_name = to.bytes;
     message.msg_namelen = to.size;
     message.msg_iov = vectors.data();
     message.msg_iovlen = run.size();
-    message.msg_control = control.data();
-    if (run.size() > 1) {
-      put_control(message, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(run.front().payload.size()));
-    }
-    if (const int traffic_class = run.front().traffic_class; traffic_class != 0) {
-      const bool to_v4 = run.front().peer.address()->is_v4();
-      put_control(message, to_v4 ? IPPROTO_IP : IPPROTO_IPV6, to_v4 ? IP_TOS : IPV6_TCLASS, traffic_class);
-    }
-    if (message.msg_controllen == 0) message.msg_control = nullptr;
-    ssize_t n;
-    do {
-      n = ::sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0) return run.size();
-    // The path's device cannot segment (EIO), or a run's datagrams are above its MTU (EINVAL): one by one then.
-    if (run.size() == 1 || (errno != EIO && errno != EINVAL)) return 0;
+    const Datagram& first = run.front();
+    alignas(cmsghdr) ControlArea control{};
+    write_control(message, control,
+                  {.segment = run.size() > 1 ? first.payload.size() : 0,
+                   .traffic_class = first.traffic_class,
+                   .local = first.local},
+                  *first.peer.address());
+    if (transmit(message)) return run.size();
+    // The path's device cannot segment (EIO), or a run's datagrams are above its MTU (EINVAL; EMSGSIZE since
+    // Linux 6.9): one by one then.
+    if (run.size() == 1 || (errno != EIO && errno != EINVAL && errno != EMSGSIZE)) return 0;
     if (errno == EIO) segments = false;
     std::size_t taken = 0;
     for (std::size_t i = 0; i < run.size(); ++i) taken += send_run(run.subspan(i, 1));
     return taken;
+  }
+
+  // With the error queue on, an ICMP message about an earlier datagram fails the next call once.
+  bool transmit(const msghdr& message) {
+    for (bool again = discovers;; again = false) {
+      ssize_t n;
+      do {
+        n = ::sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      } while (n < 0 && errno == EINTR);
+      if (n >= 0 || !discovers || errno == EAGAIN) return n >= 0;
+      const int error = errno;
+      take_errors();
+      errno = error;
+      if (!again) return false;
+    }
   }
 
   bool address_of(const Destination& peer, sockaddr_any& out) const {
@@ -182,6 +191,8 @@ struct State final : DescriptorReader<State> {
 
   SocketKind kind;
   bool segments;
+  bool discovers;
+  PacketConduit::TooBigHandler on_too_big;
   std::unique_ptr<std::uint8_t[]> area;  // where messages arrive
 };
 
@@ -196,6 +207,7 @@ class SocketConduit final : public PacketConduit {
   std::size_t mtu() const override { return kLargestDatagram; }
   Overhead overhead() const override { return {}; }
   void reserve(Overhead room) override { state_->room = room; }
+  void on_too_big(TooBigHandler handler) override { state_->on_too_big = std::move(handler); }
   std::uint64_t dropped() const override { return state_->dropped; }
   const Executor& executor() const override { return state_->environment.executor; }
 
@@ -204,6 +216,29 @@ class SocketConduit final : public PacketConduit {
 };
 
 void set(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
+// A socket of both families has the options of both.
+void set_path_mtu(int fd, bool v6, PathMtu path_mtu) {
+  if (path_mtu == PathMtu::kSystem) return;
+  // PROBE: not what the kernel has been told by ICMP, but what its device takes.
+  const bool discover = path_mtu == PathMtu::kDiscover;
+  set(fd, IPPROTO_IP, IP_MTU_DISCOVER, discover ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+  set(fd, IPPROTO_IP, IP_RECVERR, discover ? 1 : 0);
+  if (!v6) return;
+  set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discover ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
+  set(fd, IPPROTO_IPV6, IPV6_RECVERR, discover ? 1 : 0);
+}
+
+bool steer(int fd, const Steering& steering) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),  // of the payload; a shorter one ends the program with 0
+      BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, steering.base),
+      BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, std::max(steering.count, 1u)),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+  };
+  const sock_fprog whole{.len = std::size(program), .filter = program};
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &whole, sizeof whole) == 0;
+}
 
 }  // namespace
 
@@ -225,7 +260,12 @@ SocketResult make_socket_conduit(Environment& environment, const SocketKind& kin
   set(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.buffer_bytes));
   set(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.buffer_bytes));
   set(fd, IPPROTO_IP, IP_RECVTOS, 1);
-  if (kind.v6) set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+  set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  if (kind.v6) {
+    set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  }
+  set_path_mtu(fd, kind.v6, options.path_mtu);
   if (kind.offload) set(fd, SOL_UDP, UDP_GRO, 1);
   if (options.mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {
     return std::move(failed("set SO_MARK"));
@@ -238,6 +278,7 @@ SocketResult make_socket_conduit(Environment& environment, const SocketKind& kin
   if (::bind(fd, reinterpret_cast<const sockaddr*>(at.bytes), at.size) != 0) {
     return std::move(failed("bind to " + (kind.raw ? bind.address.to_string() : bind.to_string())));
   }
+  if (kind.steering && !steer(fd, *kind.steering)) return std::move(failed("steer by SPI"));
   if (environment.socket_hook) {
     result.error = environment.socket_hook(fd, Destination(bind, Network::kUdp));
     if (result.error) {
@@ -247,7 +288,8 @@ SocketResult make_socket_conduit(Environment& environment, const SocketKind& kin
     }
   }
   result.local = local_endpoint(fd);
-  result.conduit = std::make_unique<SocketConduit>(std::make_shared<State>(environment, fd, kind));
+  result.conduit = std::make_unique<SocketConduit>(
+      std::make_shared<State>(environment, fd, kind, options.path_mtu == PathMtu::kDiscover));
   return result;
 }
 

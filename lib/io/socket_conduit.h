@@ -13,6 +13,7 @@ struct SocketKind {
   bool raw = false;
   int protocol = 0;  // of a raw socket
   bool reuse_port = false;
+  std::optional<Steering> steering = {};
   bool offload = false;  // UDP_SEGMENT and UDP_GRO
 };
 

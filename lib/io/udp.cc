@@ -8,6 +8,7 @@ SocketResult open_udp(Environment& environment, const UdpOptions& options) {
   const SocketKind kind{.v6 = options.bind.address.is_v6(),
                         .v6_only = options.v6_only,
                         .reuse_port = options.reuse_port,
+                        .steering = options.steering,
                         .offload = options.offload};
   return make_socket_conduit(environment, kind, options.bind, options.socket);
 }

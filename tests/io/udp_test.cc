@@ -90,6 +90,85 @@ TEST_CASE("udp: a socket of both families talks to IPv4, and tells its address a
   CHECK(from == Destination("127.0.0.1", both.local.port, Network::kUdp));
 }
 
+TEST_CASE("udp: a datagram tells where it came to, and may say where it comes from") {
+  for (const char* text : {"127.0.0.9", "::1"}) {
+    CAPTURE(text);
+    Fixture f;
+    SocketResult any = f.open("[::]:0");
+    SocketResult peer = f.open(*text == '1' ? "127.0.0.1:0" : "[::1]:0");
+    const Endpoint at{*IpAddress::parse(text), any.local.port};
+    Datagram there{.payload = Buffer::copy_of("hello"), .peer = Destination(at, Network::kUdp)};
+    CHECK(peer.conduit->send(std::span(&there, 1)) == 1);
+    IpAddress local;
+    any.conduit->receive([&](std::error_code error, std::span<Datagram> received) {
+      REQUIRE_FALSE(error);
+      local = received[0].local;
+      Datagram back{.payload = Buffer::copy_of("answer"), .peer = received[0].peer, .local = local};
+      CHECK(any.conduit->send(std::span(&back, 1)) == 1);
+    });
+    Destination from;
+    peer.conduit->receive([&](std::error_code error, std::span<Datagram> received) {
+      REQUIRE_FALSE(error);
+      from = received[0].peer;
+      f.context.stop();
+    });
+    f.context.run_for(std::chrono::seconds(5));
+    CHECK(local == at.address);
+    CHECK(from == Destination(at, Network::kUdp));
+  }
+}
+
+TEST_CASE("udp: sockets that share a port get what is steered to them") {
+  Fixture f;
+  constexpr std::uint32_t kBase = 0xffffffff;  // wraps
+  std::vector<SocketResult> sockets;
+  std::uint16_t port = 0;
+  for (int i = 0; i < 3; ++i) {
+    sockets.push_back(open_udp(f.environment, {.bind = {*IpAddress::parse("127.0.0.1"), port},
+                                               .reuse_port = true,
+                                               .steering = Steering{.base = kBase, .count = 3}}));
+    REQUIRE_MESSAGE(!sockets.back().error, sockets.back().what);
+    port = sockets.back().local.port;
+  }
+  std::vector<std::string> got(3);
+  std::function<void(std::size_t)> receive = [&](std::size_t i) {
+    sockets[i].conduit->receive([&, i](std::error_code error, std::span<Datagram> received) {
+      if (error) return;
+      for (const Datagram& datagram : received) got[i] += datagram.payload.text().back();
+      receive(i);
+    });
+  };
+  for (std::size_t i = 0; i < 3; ++i) receive(i);
+  SocketResult peer = f.open("127.0.0.1:0");
+  const std::string texts[] = {std::string("\xff\xff\xff\xff") + "a", std::string("\0\0\0\0b", 5),
+                               std::string("\0\0\0\1c", 5), std::string("\0\0\0\2d", 5), "hi"};
+  for (const std::string& text : texts) {
+    // Of differing sizes, so that the kernel joins none.
+    Datagram datagram{.payload = Buffer::copy_of(text), .peer = Destination(sockets[0].local, Network::kUdp)};
+    CHECK(peer.conduit->send(std::span(&datagram, 1)) == 1);
+    f.context.restart();
+    f.context.run_for(std::chrono::milliseconds(20));
+  }
+  CHECK(got[1] == "b");
+  CHECK(got[2] == "c");
+  CHECK(got[0] == "adi");
+}
+
+TEST_CASE("udp: with discovery on, a peer that is not there costs no other datagram") {
+  Fixture f;
+  SocketResult socket =
+      open_udp(f.environment, {.bind = *Endpoint::parse("127.0.0.1:0"), .socket = {.path_mtu = PathMtu::kDiscover}});
+  REQUIRE_MESSAGE(!socket.error, socket.what);
+  SocketResult peer = f.open("127.0.0.1:0");
+  for (int i = 0; i < 10; ++i) {
+    Datagram nobody{.payload = Buffer::copy_of("x"), .peer = Destination("127.0.0.1", 1, Network::kUdp)};
+    CHECK(socket.conduit->send(std::span(&nobody, 1)) == 1);
+    Datagram datagram{.payload = Buffer::copy_of("x"), .peer = Destination(peer.local, Network::kUdp)};
+    CHECK(socket.conduit->send(std::span(&datagram, 1)) == 1);
+  }
+  CHECK(socket.conduit->dropped() == 0);
+}
+
 TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one receive at a time") {
   Fixture f;
   SocketResult socket = f.open("127.0.0.1:0");

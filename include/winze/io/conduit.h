@@ -19,6 +19,17 @@ struct Datagram {
   Buffer payload;
   Destination peer;  // whom it goes to or came from; empty for conduits with one peer (TUN, a connected socket)
   std::uint8_t traffic_class = 0;  // of the outer header: DSCP (6 bits), ECN (2)
+  IpAddress local = {};            // of this host, that it came to, or is to come from; unspecified: any
+};
+
+// What was sent is more than its path takes.
+struct TooBig {
+  Destination peer;
+  std::size_t mtu = 0;  // of the path: whole IP packets of so many bytes pass
+  // This host's own word. Otherwise that of an ICMP message, which anybody can send: hold `quoted`, the beginning of
+  // the datagram that it speaks of, against what was sent (RFC 4301 section 6, RFC 8085 section 5.2).
+  bool local = false;
+  std::span<const std::uint8_t> quoted;
 };
 
 class PacketConduit {
@@ -42,6 +53,10 @@ class PacketConduit {
   virtual Overhead overhead() const = 0;
   // Room that receive() leaves around the payloads, from the next one on. Without it they may have none.
   virtual void reserve(Overhead) {}
+  // `handler` is called from within send() and between receives, where the conduit looks for path MTUs. It must not
+  // destroy the conduit.
+  using TooBigHandler = absl::AnyInvocable<void(const TooBig&)>;
+  virtual void on_too_big(TooBigHandler) {}
   // Datagrams that send() could not take, so far.
   virtual std::uint64_t dropped() const = 0;
   virtual const Executor& executor() const = 0;

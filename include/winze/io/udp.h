@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -10,15 +11,31 @@
 
 namespace winze {
 
+enum class PathMtu : std::uint8_t {
+  kSystem,    // as the system does it: it believes ICMP messages, and cuts what is then too long
+  kDiscover,  // nothing is cut, here or on the way (DF): what is too long is dropped, and on_too_big() is told
+  kIgnore,    // what is too long may be cut anywhere
+};
+
 struct DatagramSocketOptions {
+  PathMtu path_mtu = PathMtu::kSystem;
   std::uint32_t mark = 0;              // SO_MARK, 0: none (needs CAP_NET_ADMIN)
   std::string interface;               // SO_BINDTODEVICE, empty: none
   std::size_t buffer_bytes = 4 << 20;  // of the kernel, each way; it may grant less
 };
 
+// Of the `count` sockets that share a port, in the order in which they were bound, a datagram goes to number
+// (its first four bytes - base) mod count: ESP goes to the thread whose SPI it has (RFC 9611), the rest to the first.
+// Where the kernel joins datagrams of one peer (UDP_GRO), a few may come to another of the sockets.
+struct Steering {
+  std::uint32_t base = 0;
+  std::uint32_t count = 1;
+};
+
 struct UdpOptions {
-  Endpoint bind;            // [::] also takes IPv4, unless v6_only
-  bool reuse_port = false;  // SO_REUSEPORT: several conduits, one per thread, share the port
+  Endpoint bind;                          // [::] also takes IPv4, unless v6_only
+  bool reuse_port = false;                // SO_REUSEPORT: several conduits, one per thread, share the port
+  std::optional<Steering> steering = {};  // with reuse_port; otherwise the kernel spreads the peers
   bool v6_only = false;
   bool offload = true;  // UDP_SEGMENT and UDP_GRO
   DatagramSocketOptions socket = {};
@@ -37,8 +54,8 @@ struct SocketResult {
   ConduitPtr conduit;
   Endpoint local;
 };
-// Received datagrams carry their source and traffic class. A datagram to send needs an address as its peer; to a host
-// name, or longer than mtu(), it is dropped.
+// Received datagrams carry their source, their destination and traffic class. A datagram to send needs an address as
+// its peer; to a host name, or longer than mtu(), it is dropped.
 SocketResult open_udp(Environment& environment, const UdpOptions& options);
 // The payloads of IP packets of one protocol, without their headers; peers have port 0. Needs CAP_NET_RAW. A kernel
 // that has SAs of its own sees the packets too.
