@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "winze/base/bytes.h"
 #include "winze/base/error.h"
 #include "winze/proto/esp/udp_encap.h"
 #include "winze/proto/ip/fragment.h"
@@ -16,12 +17,35 @@ namespace {
 // Room around inner packets for any SA and outer header.
 constexpr Overhead kRoom{.front = 64, .back = 64};
 
+// A number is a place, and how many carriers stood there before: so one never names another carrier than it did.
+constexpr std::uint32_t kPlaces = 1 << 16;
+
+// What hosts are asked to take as one packet, and more than RFC 791's 68: a forger gains less.
+constexpr std::size_t kLeastV4PathMtu = 576;
+constexpr Duration kPathMtuLifetime = std::chrono::minutes(10);
+
+struct RateLimit {
+  std::uint32_t per_second = 100;
+  TimePoint since{};
+  std::uint32_t spent = 0;
+
+  bool allows(TimePoint now) {
+    if (now - since >= std::chrono::seconds(1)) {
+      since = now;
+      spent = 0;
+    }
+    return spent < per_second && ++spent != 0;
+  }
+};
+
 struct CarrierState {
+  std::uint32_t number;
   DataPlane::Carrier kind;
   ConduitPtr conduit;
   IpAddress local;
   DataPlane::FailHandler on_end;
   std::vector<Datagram> outgoing;  // kept from batch to batch
+  bool proved = false;
 };
 
 }  // namespace
@@ -33,13 +57,13 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
         options(plane_options),
         timer(env.clock.make_timer()),
         on_fail(std::move(fail)),
-        too_big_left(plane_options.too_big_per_second) {
+        told{.per_second = plane_options.too_big_per_second} {
     inner->reserve(kRoom);  // and what a carrier adds
   }
 
   void start() {
     receive_inner();
-    arm_keepalive();
+    tick();
   }
 
   // --- outward ---
@@ -56,12 +80,12 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   }
 
   void send(Buffer& packet) {
-    const auto header = ip::parse(packet.span());
+    auto header = ip::parse(packet.span());
     if (!header) return counters.drops.add(esp::Drop::kMalformed);
     esp::Drop why = esp::Drop::kNone;
-    esp::Child* const child = database.select(ip::flow_of(packet.span(), *header), why);
+    esp::Child* const child = database.select(packet, *header, now_of_batch(), kRoom, why);
     if (child == nullptr) return counters.drops.add(why);
-    const std::size_t mtu = child->path.mtu;
+    const std::size_t mtu = child->path.least_mtu();
     if (mtu != 0) {
       if (options.clamp_mss) ip::clamp_mss(packet.span(), *header, mtu);
       if (header->size > mtu) return send_too_big(*child, packet, *header);
@@ -73,25 +97,20 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   void send_too_big(esp::Child& child, Buffer& packet, const ip::Header& header) {
     if (!header.dont_fragment) {
       std::vector<Buffer> pieces;
-      (void)ip::fragment(std::move(packet), header, child.path.mtu, kRoom, pieces);
+      (void)ip::fragment(std::move(packet), header, child.path.least_mtu(), kRoom, pieces);
       for (Buffer& piece : pieces) seal(child, piece, *ip::parse(piece.span()));
       return;
     }
     counters.drops.add(esp::Drop::kTooBig);
-    const TimePoint now = environment.clock.now();
-    if (now - too_big_since >= std::chrono::seconds(1)) {
-      too_big_since = now;
-      too_big_left = options.too_big_per_second;
-    }
     const IpAddress from = ip::destination_of(packet.span());
-    if (too_big_left == 0 || !ip::make_packet_too_big(packet, child.path.mtu, from)) return;
-    --too_big_left;
+    if (!told.allows(now_of_batch()) || !ip::make_packet_too_big(packet, child.path.least_mtu(), from)) return;
     Datagram reply{.payload = std::move(packet), .peer = {}};
     inner->send(std::span(&reply, 1));
   }
 
   void seal(esp::Child& child, Buffer& packet, const ip::Header& header) {
-    if (!child.path.peer || child.path.carrier >= carriers.size() || !carriers[child.path.carrier].conduit) {
+    CarrierState* const carrier = carrier_of(child.path.carrier);
+    if (!child.path.peer || carrier == nullptr) {
       ++counters.no_peer;
       return;
     }
@@ -103,9 +122,17 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     ++counters.packets_out;
     counters.bytes_out += size;
     child.path.last_sent = now_of_batch();
-    carriers[child.path.carrier].outgoing.push_back({.payload = std::move(packet),
-                                                     .peer = Destination(*child.path.peer, Network::kUdp),
-                                                     .traffic_class = outer.traffic_class});
+    carrier->outgoing.push_back({.payload = std::move(packet),
+                                 .peer = Destination(*child.path.peer, Network::kUdp),
+                                 .traffic_class = outer.traffic_class,
+                                 .local = child.path.local});
+  }
+
+  // Null when it has ended.
+  CarrierState* carrier_of(std::uint32_t number) {
+    const std::uint32_t place = number % kPlaces;
+    if (place >= carriers.size() || carriers[place].number != number || !carriers[place].conduit) return nullptr;
+    return &carriers[place];
   }
 
   // One reading of the clock a batch.
@@ -126,39 +153,50 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   // --- inward ---
 
   void receive_outer(std::uint32_t number) {
-    PacketConduit* const conduit = carriers[number].conduit.get();
-    conduit->receive([weak = weak_from_this(), number, conduit](std::error_code error, std::span<Datagram> datagrams) {
-      const auto self = weak.lock();
-      if (!self || self->closed || self->carriers[number].conduit.get() != conduit) return;
-      if (error) return self->end(number, error);
-      self->open(number, datagrams);
-      if (!self->closed && self->carriers[number].conduit.get() == conduit) self->receive_outer(number);
-    });
+    carrier_of(number)->conduit->receive(
+        [weak = weak_from_this(), number](std::error_code error, std::span<Datagram> datagrams) {
+          const auto self = weak.lock();
+          if (!self || self->closed || self->carrier_of(number) == nullptr) return;
+          if (error) return self->end(number, error);
+          self->open(number, datagrams);
+          if (!self->closed && self->carrier_of(number) != nullptr) self->receive_outer(number);
+        });
   }
 
   void open(std::uint32_t number, std::span<Datagram> datagrams) {
     opening.clear();
+    batch_now.reset();
     for (Datagram& datagram : datagrams) {
-      if (take(number, datagram)) opening.push_back({.payload = std::move(datagram.payload), .peer = {}});
+      // A message for somebody else may end the carrier.
+      CarrierState* const carrier = carrier_of(number);
+      if (carrier == nullptr) break;
+      if (take(*carrier, datagram)) opening.push_back({.payload = std::move(datagram.payload), .peer = {}});
     }
     if (!opening.empty()) inner->send(opening);
   }
 
-  bool take(std::uint32_t number, Datagram& datagram) {
-    if (carriers[number].kind == Carrier::kUdp && !is_esp(number, datagram)) return false;
+  bool take(CarrierState& carrier, Datagram& datagram) {
+    if (carrier.kind != Carrier::kRaw && !is_esp(carrier.number, datagram)) return false;
     const IpAddress* const source = datagram.peer.address();
     const esp::Outer outer{.source = source == nullptr ? IpAddress() : *source,
-                           .destination = carriers[number].local,
+                           .destination = datagram.local.is_unspecified() ? carrier.local : datagram.local,
                            .traffic_class = datagram.traffic_class};
     esp::Opened opened;
     ip::Header header;
     esp::Child* child = nullptr;
-    const esp::Drop drop = database.open(datagram.payload, outer, opened, header, child);
-    if (child == nullptr) counters.drops.add(drop);
+    const esp::Drop drop = database.open(datagram.payload, outer, now_of_batch(), opened, header, child);
+    if (child == nullptr) {
+      if (drop == esp::Drop::kUnknownSpi && stray && stray(load_u32(datagram.payload.data()), datagram)) return false;
+      counters.drops.add(drop);
+    }
     // Also when what was in it cannot be taken: it is authentic all the same.
-    if (child != nullptr && opened.newest) note_source(*child, number, datagram.peer);
+    if (child != nullptr && opened.newest) {
+      carrier.proved = true;
+      note_source(*child, carrier.number, datagram);
+    }
     if (drop != esp::Drop::kNone) return false;
-    if (options.clamp_mss && child->path.mtu != 0) ip::clamp_mss(datagram.payload.span(), header, child->path.mtu);
+    const std::size_t mtu = child->path.least_mtu();
+    if (options.clamp_mss && mtu != 0) ip::clamp_mss(datagram.payload.span(), header, mtu);
     ++counters.packets_in;
     counters.bytes_in += datagram.payload.size();
     return true;
@@ -184,52 +222,81 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   }
 
   // Only an authentic packet with the highest sequence number so far comes here.
-  void note_source(esp::Child& child, std::uint32_t number, const Destination& source) {
+  void note_source(esp::Child& child, std::uint32_t number, const Datagram& datagram) {
     esp::Path& path = child.path;
-    const IpAddress* address = source.address();
+    const IpAddress* address = datagram.peer.address();
     if (address == nullptr || (path.peer && !path.follow_peer)) return;
-    const Endpoint from{*address, source.port};
+    path.local = datagram.local;
+    const Endpoint from{*address, datagram.peer.port};
     if (path.peer == from && path.carrier == number) return;
     if (path.peer) ++counters.moves;
     path.peer = from;
     path.carrier = number;
+    path.learnt_mtu = 0;
+  }
+
+  // --- path MTU ---
+
+  // RFC 4301 section 6.1: a word from outside is believed about an SA of ours that it quotes, and no further down than
+  // to what every path takes.
+  void learn(std::uint32_t number, const TooBig& report) {
+    const IpAddress* const peer = report.peer.address();
+    const TimePoint now = environment.clock.now();
+    if (peer == nullptr || !heard.allows(now)) return;
+    const std::size_t path_mtu = std::max(report.mtu, peer->is_v6() ? ip::kIpv6MinimumMtu : kLeastV4PathMtu);
+    bool ours = false;
+    database.for_each([&](esp::Child& child) {
+      const esp::OutboundSa* const sa = child.outbound();
+      esp::Path& path = child.path;
+      if (sa == nullptr || path.carrier != number || !path.peer || path.peer->address != *peer) return;
+      if (!report.local && (report.quoted.size() < 4 || load_u32(report.quoted.data()) != sa->spi())) return;
+      ours = true;
+      const std::size_t mtu = esp::inner_mtu(*sa, child.how(), path_mtu);
+      if (mtu == 0 || (path.least_mtu() != 0 && mtu >= path.least_mtu())) return;
+      path.learnt_mtu = mtu;
+      path.learnt_until = now + kPathMtuLifetime;
+    });
+    ++(ours ? counters.path_mtus : counters.path_mtus_refused);
   }
 
   // --- time ---
 
-  void arm_keepalive() {
-    if (options.keepalive == Duration::zero()) return;
+  void tick() {
     const TimePoint now = environment.clock.now();
-    TimePoint next = now + options.keepalive;
+    const bool keeps_alive = options.keepalive != Duration::zero();
+    TimePoint next = now + (keeps_alive ? options.keepalive : kPathMtuLifetime);
     database.for_each([&](esp::Child& child) {
       esp::Path& path = child.path;
-      const bool over_udp = path.carrier < carriers.size() && carriers[path.carrier].kind == Carrier::kUdp;
-      if (!path.peer || !over_udp || !carriers[path.carrier].conduit) return;
+      if (path.learnt_mtu != 0 && now >= path.learnt_until) path.learnt_mtu = 0;
+      if (!keeps_alive) return;
+      CarrierState* const carrier = carrier_of(path.carrier);
+      if (!path.peer || carrier == nullptr || carrier->kind != Carrier::kUdp) return;
       if (now >= path.last_sent + options.keepalive) {
         Datagram keepalive{.payload = Buffer(1), .peer = Destination(*path.peer, Network::kUdp)};
         *keepalive.payload.append(1) = esp::kNatKeepalive;
-        carriers[path.carrier].conduit->send(std::span(&keepalive, 1));
+        carrier->conduit->send(std::span(&keepalive, 1));
         path.last_sent = now;
       }
       next = std::min(next, path.last_sent + options.keepalive);
     });
-    timer->arm(next, [this] { arm_keepalive(); });
+    timer->arm(next, [this] { tick(); });
   }
 
   void end(std::uint32_t number, std::error_code error) {
-    FailHandler on_end = std::move(carriers[number].on_end);
+    FailHandler on_end = std::move(carrier_of(number)->on_end);
     if (!on_end) return fail(error);
     remove(number);
     on_end(error);
   }
 
   void remove(std::uint32_t number) {
-    carriers[number].outgoing.clear();
-    carriers[number].on_end = nullptr;
-    if (const ConduitPtr conduit = std::exchange(carriers[number].conduit, nullptr)) {
-      carriers_dropped += conduit->dropped();
-      conduit->close();
-    }
+    CarrierState* const carrier = carrier_of(number);
+    if (carrier == nullptr) return;
+    carrier->outgoing.clear();
+    carrier->on_end = nullptr;
+    const ConduitPtr conduit = std::move(carrier->conduit);
+    carriers_dropped += conduit->dropped();
+    conduit->close();
   }
 
   void fail(std::error_code error) {
@@ -254,11 +321,11 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   TimerPtr timer;
   FailHandler on_fail;
   OtherHandler other;
+  StrayHandler stray;
   Counters counters;
   std::uint64_t carriers_dropped = 0;  // by those that have ended
   std::optional<TimePoint> batch_now;
-  TimePoint too_big_since{};
-  std::uint32_t too_big_left;
+  RateLimit told, heard;          // of what does not fit: ICMP messages to the inside, and from the path
   std::vector<Datagram> opening;  // kept from batch to batch
   bool closed = false;
 };
@@ -275,23 +342,38 @@ std::uint32_t DataPlane::add_carrier(Carrier kind, ConduitPtr conduit, const IpA
   state_->inner->reserve(kRoom + conduit->overhead());
   auto& carriers = state_->carriers;
   auto place = std::ranges::find_if(carriers, [](const CarrierState& c) { return c.conduit == nullptr; });
-  if (place == carriers.end()) place = carriers.insert(place, CarrierState{});
+  if (place == carriers.end()) {
+    place = carriers.insert(place, {.number = static_cast<std::uint32_t>(carriers.size())});
+  } else {
+    place->number += kPlaces;
+  }
   place->kind = kind;
+  place->proved = false;
   place->conduit = std::move(conduit);
   place->local = local;
   place->on_end = std::move(on_end);
-  const auto number = static_cast<std::uint32_t>(place - carriers.begin());
+  const std::uint32_t number = place->number;
+  place->conduit->on_too_big([state = state_.get(), number](const TooBig& report) { state->learn(number, report); });
   state_->receive_outer(number);
   return number;
 }
 
 void DataPlane::remove_carrier(std::uint32_t carrier) { state_->remove(carrier); }
 
+bool DataPlane::proved(std::uint32_t carrier) const {
+  const CarrierState* const state = state_->carrier_of(carrier);
+  return state != nullptr && state->proved;
+}
+
 void DataPlane::on_other(OtherHandler handler) { state_->other = std::move(handler); }
 
+void DataPlane::on_stray(StrayHandler handler) { state_->stray = std::move(handler); }
+
+void DataPlane::take(std::uint32_t carrier, std::span<Datagram> datagrams) { state_->open(carrier, datagrams); }
+
 void DataPlane::send(std::uint32_t carrier, Datagram datagram) {
-  const ConduitPtr& conduit = state_->carriers[carrier].conduit;
-  if (conduit) conduit->send(std::span(&datagram, 1));
+  CarrierState* const state = state_->carrier_of(carrier);
+  if (state != nullptr) state->conduit->send(std::span(&datagram, 1));
 }
 
 esp::Database& DataPlane::database() { return state_->database; }

@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 struct Script {
   std::vector<Datagram> sent;
   PacketConduit::ReceiveHandler handler;
+  PacketConduit::TooBigHandler too_big;
   bool closed = false;
 
   void feed(std::vector<Datagram> datagrams) {
@@ -33,12 +34,13 @@ class ScriptedConduit final : public PacketConduit {
   ScriptedConduit(const Executor& executor, Script& script) : executor_(executor), script_(script) {}
   std::size_t send(std::span<Datagram> datagrams) override {
     for (Datagram& datagram : datagrams) {
-      script_.sent.push_back({.payload = std::move(datagram.payload), .peer = datagram.peer});
+      script_.sent.push_back({.payload = std::move(datagram.payload), .peer = datagram.peer, .local = datagram.local});
     }
     return datagrams.size();
   }
   void receive(ReceiveHandler handler) override { script_.handler = std::move(handler); }
   void close() override { script_.closed = true; }
+  void on_too_big(TooBigHandler handler) override { script_.too_big = std::move(handler); }
   std::size_t mtu() const override { return 1500; }
   Overhead overhead() const override { return {}; }
   std::uint64_t dropped() const override { return 0; }
@@ -217,6 +219,69 @@ TEST_CASE("data plane: what does not fit is cut, or its sender told") {
   CHECK(f.plane.counters().drops[esp::Drop::kTooBig] == 8);
 }
 
+TEST_CASE("data plane: a path that takes less is believed about our own SAs, down to what every path takes") {
+  Fixture f({.how = {.remote_port = 4500}, .path = {.peer = kPeer, .mtu = 1438}});
+  const auto report = [&](const Endpoint& peer, std::size_t mtu, std::string quoted, bool local = false) {
+    f.outer.too_big({.peer = Destination(peer, Network::kUdp),
+                     .mtu = mtu,
+                     .local = local,
+                     .quoted = {reinterpret_cast<const std::uint8_t*>(quoted.data()), quoted.size()}});
+    return f.child.path.least_mtu();
+  };
+  const std::string ours("\0\0\x10\0", 4);
+  CHECK(report(kPeer, 1000, std::string("\0\0\x10\1", 4)) == 1438);  // another SA
+  CHECK(report(kPeer, 1000, "") == 1438);
+  CHECK(report(kMoved, 1000, ours) == 1438);  // another peer
+  CHECK(f.plane.counters().path_mtus_refused == 3);
+  CHECK(report(kPeer, 1400, ours) == esp::inner_mtu(*f.child.outbound(), f.child.how(), 1400));
+  CHECK(report(kPeer, 1450, ours) < 1400);  // never up
+  CHECK(report(kPeer, 68, ours) == esp::inner_mtu(*f.child.outbound(), f.child.how(), 576));
+  CHECK(f.plane.counters().path_mtus == 3);
+  // The sender inside is told.
+  f.inner.feed(f.from({}, Fixture::packet(4, 1000)));
+  REQUIRE(f.inner.sent.size() == 1);
+  CHECK(ip::parse_packet_too_big(f.inner.sent[0].payload.span())->mtu == f.child.path.least_mtu());
+  // Later the path is tried again.
+  f.sim.run_for(11min);
+  CHECK(f.child.path.least_mtu() == 1438);
+  CHECK(report(kPeer, 1300, "", true) == esp::inner_mtu(*f.child.outbound(), f.child.how(), 1300));
+}
+
+TEST_CASE("data plane: a flood of path MTU reports is cut short") {
+  Fixture f(kToPeer);
+  for (int i = 0; i < 1000; ++i) f.outer.too_big({.peer = Destination(kPeer, Network::kUdp), .mtu = 1000});
+  CHECK(f.plane.counters().path_mtus_refused == 100);
+}
+
+TEST_CASE("data plane: answers leave from the address that packets came to") {
+  Fixture f(kToPeer);
+  auto datagrams = f.from(kPeer, f.sealed(Fixture::packet(4)));
+  datagrams[0].local = *IpAddress::parse("192.0.2.77");
+  f.outer.feed(std::move(datagrams));
+  f.inner.feed(f.from({}, Fixture::packet(4)));
+  REQUIRE(f.outer.sent.size() == 1);
+  CHECK(f.outer.sent[0].local.to_string() == "192.0.2.77");
+}
+
+TEST_CASE("data plane: packets of another thread's SAs are passed on") {
+  Fixture near(kToPeer), far(kToPeer);
+  Buffer packet = far.sealed(Fixture::packet(4));
+  REQUIRE(near.plane.database().remove_inbound(0x2000));
+  std::uint32_t seen = 0;
+  near.plane.on_stray([&](std::uint32_t spi, Datagram& datagram) {
+    seen = spi;
+    if (spi != 0x2000) return false;
+    far.plane.take(0, std::span(&datagram, 1));
+    return true;
+  });
+  near.outer.feed(near.from(kPeer, std::move(packet)));
+  CHECK(seen == 0x2000);
+  CHECK(far.plane.counters().packets_in == 1);
+  CHECK(near.plane.counters().drops[esp::Drop::kUnknownSpi] == 0);
+  near.outer.feed(near.from(kPeer, Buffer::copy_of(std::string("\0\0\x30\0", 4) + std::string(40, 'x'))));
+  CHECK(near.plane.counters().drops[esp::Drop::kUnknownSpi] == 1);
+}
+
 TEST_CASE("data plane: policies, and what has none") {
   const ip::SelectorPair selectors{.local = {*ip::Selector::parse("10.0.0.0/24")},
                                    .remote = {*ip::Selector::parse("10.1.0.0/24")}};
@@ -267,7 +332,18 @@ TEST_CASE("data plane: a carrier of its own end") {
   CHECK(f.plane.counters().no_peer == 1);
   f.outer.feed(f.from(kPeer, f.sealed(Fixture::packet(4))));
   CHECK(f.child.path.carrier == 0);
-  CHECK(f.plane.add_carrier(tunnel::DataPlane::Carrier::kRaw, f.conduit(connection)) == number);
+
+  // Another one in its place has another number, so that nothing meant for the first goes there.
+  Script second;
+  const std::uint32_t next = f.plane.add_carrier(tunnel::DataPlane::Carrier::kRaw, f.conduit(second));
+  CHECK(next != number);
+  f.child.path.carrier = number;
+  f.inner.feed(f.from({}, Fixture::packet(4)));
+  CHECK(second.sent.empty());
+  CHECK_FALSE(f.plane.proved(next));
+  second.feed(f.from(kMoved, f.sealed(Fixture::packet(4))));
+  CHECK(f.plane.proved(next));
+  CHECK(f.child.path.carrier == next);
 }
 
 }  // namespace

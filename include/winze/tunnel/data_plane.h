@@ -38,16 +38,26 @@ class DataPlane {
     std::uint64_t not_esp = 0;                     // datagrams that are neither ESP nor a keepalive, nor anybody's
     std::uint64_t no_peer = 0;                     // inner packets before a peer was known
     std::uint64_t moves = 0;                       // times a peer's address changed
+    std::uint64_t path_mtus = 0;                   // reports that a path takes less, believed
+    std::uint64_t path_mtus_refused = 0;           // and not: about no SA of ours
     std::uint64_t inner_dropped = 0;               // what the conduits could not take
     std::uint64_t outer_dropped = 0;
     esp::DropCounters drops;  // those that no SA counts: not IP, no policy, an unknown SPI
   };
-  enum class Carrier : std::uint8_t { kUdp, kRaw };
+  enum class Carrier : std::uint8_t {
+    kUdp,     // ESP, IKE and keepalives of RFC 3948
+    kStream,  // ESP and IKE of RFC 9329 (winze/layer/esp_stream.h)
+    kRaw,     // nothing but ESP
+  };
 
   // Called once, when a conduit fails; the data plane then does nothing more.
   using FailHandler = absl::AnyInvocable<void(std::error_code)>;
-  // Datagrams of a UDP carrier that are not ESP: IKE, behind its marker of four zeroes.
+  // Datagrams of a UDP or stream carrier that are not ESP: IKE, behind its marker of four zeroes.
   using OtherHandler = absl::AnyInvocable<void(std::uint32_t carrier, Datagram&)>;
+
+  // ESP of an SPI that is none of ours: true when it was taken, and is not to be counted. For data planes that share a
+  // port, one a thread (winze/io/udp.h, Steering): the host brings it to the one whose it is.
+  using StrayHandler = absl::AnyInvocable<bool(std::uint32_t spi, Datagram&)>;
 
   // `inner` needs no peers.
   DataPlane(Environment& environment, ConduitPtr inner, const DataPlaneOptions& options, FailHandler on_fail);
@@ -59,9 +69,14 @@ class DataPlane {
   // `on_end` the carrier's failure ends it alone, and not the data plane: a connection.
   std::uint32_t add_carrier(Carrier kind, ConduitPtr conduit, const IpAddress& local = {},
                             FailHandler on_end = nullptr);
-  // A child whose path still names it sends nothing.
+  // A child whose path still names it sends nothing: a number is not given again.
   void remove_carrier(std::uint32_t carrier);
+  // Whether an authentic packet has come by it.
+  bool proved(std::uint32_t carrier) const;
   void on_other(OtherHandler handler);
+  void on_stray(StrayHandler handler);
+  // As if it had come by that carrier.
+  void take(std::uint32_t carrier, std::span<Datagram> datagrams);
   // Sends what is no packet, such as IKE, through a carrier.
   void send(std::uint32_t carrier, Datagram datagram);
 

@@ -23,7 +23,8 @@ std::string_view to_string(Drop drop) noexcept {
                                          "fragment",
                                          "congestion",
                                          "no_policy",
-                                         "discarded"};
+                                         "discarded",
+                                         "held"};
   static_assert(std::size(kTexts) == static_cast<std::size_t>(Drop::kCount));
   return drop < Drop::kCount ? kTexts[static_cast<std::size_t>(drop)] : "?";
 }
@@ -31,7 +32,7 @@ std::string_view to_string(Drop drop) noexcept {
 std::uint64_t DropCounters::total() const noexcept {
   std::uint64_t sum = 0;
   for (const std::uint64_t count : counts_) sum += count;
-  return sum - (*this)[Drop::kDummy] - (*this)[Drop::kNone];
+  return sum - (*this)[Drop::kDummy] - (*this)[Drop::kHeld] - (*this)[Drop::kNone];
 }
 
 }  // namespace winze::esp

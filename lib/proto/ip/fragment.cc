@@ -38,27 +38,63 @@ std::vector<std::uint8_t> later_header(std::span<const std::uint8_t> header) {
 
 }  // namespace
 
+namespace {
+
+// The headers of each fragment, and where in them the field of offset and flags is.
+struct Heads {
+  std::vector<std::uint8_t> first, later;
+  std::size_t field_at;
+  std::uint16_t field;        // what of it all fragments have
+  std::uint16_t more;         // the flag
+  std::uint16_t offset_unit;  // the field counts offsets in bytes, divided by this
+};
+
+Heads heads_v4(std::span<const std::uint8_t> packet, const Header& header) {
+  const auto first = packet.first(header.header_size);
+  return {.first = {first.begin(), first.end()},
+          .later = later_header(first),
+          .field_at = 6,
+          .field = static_cast<std::uint16_t>(load_u16(first.data() + 6) & kReservedFlag),
+          .more = kMoreFragments,
+          .offset_unit = 8};
+}
+
+// RFC 8200 section 4.5: the per-fragment headers, then a fragment header of all of them.
+Heads heads_v6(std::span<const std::uint8_t> packet, const Header& header) {
+  const auto before = packet.first(header.insert_at);
+  std::vector<std::uint8_t> head(before.begin(), before.end());
+  const std::uint8_t next = std::exchange(head[header.insert_number_at], kFragment);
+  head.resize(head.size() + kFragmentHeaderSize);
+  std::uint8_t* const fragment = head.data() + header.insert_at;
+  fragment[0] = next;
+  store_u32(fragment + 4, header.identification);
+  return {.first = head, .later = head, .field_at = header.insert_at + 2u, .field = 0, .more = 1, .offset_unit = 1};
+}
+
+}  // namespace
+
 bool fragment(Buffer packet, const Header& header, std::size_t mtu, Overhead room, std::vector<Buffer>& out) {
   if (header.size <= mtu) {
     out.push_back(std::move(packet));
     return true;
   }
-  const std::size_t step = (std::max(mtu, kIpv4MinimumMtu) - header.header_size) / 8 * 8;
-  if (header.v6 || header.dont_fragment || step == 0) return false;
+  if (header.dont_fragment || (header.v6 && header.is_fragment())) return false;
   const auto bytes = std::as_const(packet).span().first(header.size);
-  const auto first = bytes.first(header.header_size);
-  const auto payload = bytes.subspan(header.header_size);
-  const std::vector<std::uint8_t> later = later_header(first);
+  const Heads heads = header.v6 ? heads_v6(bytes, header) : heads_v4(bytes, header);
+  const std::size_t least = std::max(mtu, header.v6 ? kIpv6MinimumMtu : kIpv4MinimumMtu);
+  if (least < heads.first.size() + 8) return false;
+  const std::size_t step = (least - heads.first.size()) / 8 * 8;
+  const auto payload = bytes.subspan(header.v6 ? header.insert_at : header.header_size);
   for (std::size_t at = 0; at < payload.size(); at += step) {
-    const auto head = at == 0 ? first : std::span<const std::uint8_t>(later);
+    const auto& head = at == 0 ? heads.first : heads.later;
     const auto body = payload.subspan(at, std::min(step, payload.size() - at));
     Buffer piece(room.front + head.size() + body.size() + room.back, room.front);
-    piece.append(head);
+    piece.append(std::span<const std::uint8_t>(head));
     piece.append(body);
     const bool more = header.more_fragments || at + step < payload.size();
-    store_u16(piece.data() + 6,
-              static_cast<std::uint16_t>((load_u16(first.data() + 6) & kReservedFlag) | (more ? kMoreFragments : 0) |
-                                         (header.fragment_offset + at) / 8));
+    store_u16(piece.data() + heads.field_at,
+              static_cast<std::uint16_t>(heads.field | (more ? heads.more : 0) |
+                                         (header.fragment_offset + at) / heads.offset_unit));
     update_length(piece.span());
     out.push_back(std::move(piece));
   }
@@ -66,7 +102,7 @@ bool fragment(Buffer packet, const Header& header, std::size_t mtu, Overhead roo
 }
 
 std::optional<Buffer> Reassembler::add(std::span<const std::uint8_t> packet, const Header& header, TimePoint now,
-                                       Overhead room) {
+                                       Overhead room, const void* owner) {
   on_deadline(now);
   const std::size_t size = header.size - body_at(header);
   if (size == 0 || (header.more_fragments && size % 8 != 0)) {
@@ -74,7 +110,7 @@ std::optional<Buffer> Reassembler::add(std::span<const std::uint8_t> packet, con
     return std::nullopt;
   }
   const Key key{source_of(packet), destination_of(packet), header.identification,
-                header.v6 ? std::uint8_t{0} : header.protocol};
+                header.v6 ? std::uint8_t{0} : header.protocol, owner};
   auto [found, fresh] = packets_.try_emplace(key);
   if (fresh) {
     found->second.deadline = now + limits_.timeout;

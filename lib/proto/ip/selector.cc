@@ -37,19 +37,13 @@ IpAddress from_bytes(const std::array<std::uint8_t, 16>& bytes, bool v6) {
 }
 
 bool parse_addresses(std::string_view text, Selector& out) {
-  if (const std::size_t slash = text.find('/'); slash != text.npos) {
-    const auto address = IpAddress::parse(text.substr(0, slash));
-    if (!address) return false;
-    const auto bits = number<std::uint8_t>(text.substr(slash + 1), address->is_v6() ? 128 : 32);
-    if (!bits) return false;
-    const Selector prefix = Selector::prefix(*address, *bits);
-    out.first = prefix.first;
-    out.last = prefix.last;
-    return true;
-  }
   const std::size_t dash = text.find('-');
-  const auto first = IpAddress::parse(text.substr(0, dash));
-  const auto last = dash == text.npos ? first : IpAddress::parse(text.substr(dash + 1));
+  if (dash == text.npos) {
+    const auto prefix = Prefix::parse(text);
+    if (prefix) out = Selector::prefix(prefix->address, prefix->bits);
+    return prefix.has_value();
+  }
+  const auto first = IpAddress::parse(text.substr(0, dash)), last = IpAddress::parse(text.substr(dash + 1));
   if (!first || !last || first->is_v6() != last->is_v6() || *last < *first) return false;
   out.first = *first;
   out.last = *last;
@@ -90,11 +84,13 @@ std::optional<unsigned> prefix_bits(const IpAddress& first, const IpAddress& las
   return std::nullopt;
 }
 
+bool covers_but_port(const Selector& s, const IpAddress& address, const Flow& flow) {
+  return s.covers(address) && (s.protocol == Selector::kAnyProtocol || s.protocol == flow.protocol);
+}
 bool covers_one(const std::vector<Selector>& selectors, const IpAddress& address, const Flow& flow,
                 std::uint16_t port) {
   return std::ranges::any_of(selectors, [&](const Selector& s) {
-    return s.covers(address) && (s.protocol == Selector::kAnyProtocol || s.protocol == flow.protocol) &&
-           s.covers_port(flow.ports_known, port);
+    return covers_but_port(s, address, flow) && s.covers_port(flow.ports_known, port);
   });
 }
 
@@ -164,6 +160,14 @@ bool SelectorPair::covers_outbound(const Flow& flow) const noexcept {
 bool SelectorPair::covers_inbound(const Flow& flow) const noexcept {
   return covers_one(local, flow.destination, flow, flow.destination_port) &&
          covers_one(remote, flow.source, flow, flow.source_port);
+}
+bool SelectorPair::covers_inbound_but_ports(const Flow& flow) const noexcept {
+  return std::ranges::any_of(local, [&](const Selector& s) { return covers_but_port(s, flow.destination, flow); }) &&
+         std::ranges::any_of(remote, [&](const Selector& s) { return covers_but_port(s, flow.source, flow); });
+}
+bool SelectorPair::needs_ports() const noexcept {
+  const auto of_some = [](const Selector& s) { return !s.any_port(); };
+  return std::ranges::any_of(local, of_some) || std::ranges::any_of(remote, of_some);
 }
 
 SelectorPair SelectorPair::any() {

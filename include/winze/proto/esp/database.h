@@ -6,6 +6,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "winze/base/time.h"
 #include "winze/proto/esp/mode.h"
 #include "winze/proto/esp/sa.h"
+#include "winze/proto/ip/fragment.h"
 #include "winze/proto/ip/policy_table.h"
 #include "winze/proto/ip/selector.h"
 
@@ -27,7 +29,15 @@ struct Path {
   bool follow_peer = true;       // the newest authentic packet's source becomes the peer (RFC 7296 section 2.23)
   std::uint32_t carrier = 0;     // which of the host's ways out
   std::size_t mtu = 0;           // of inner packets (inner_mtu()); 0: no limit
+  IpAddress local;               // this host's address that the peer's packets come to; unspecified: any
   TimePoint last_sent{};
+  // What the path itself has said, until it is tried again (RFC 1191 section 6.3).
+  std::size_t learnt_mtu = 0;
+  TimePoint learnt_until{};
+
+  std::size_t least_mtu() const noexcept {
+    return learnt_mtu == 0 ? mtu : mtu == 0 ? learnt_mtu : std::min(mtu, learnt_mtu);
+  }
 };
 
 struct ChildConfig {
@@ -86,9 +96,14 @@ class Database {
 
   // The child for a packet that leaves; else null, and why.
   Child* select(const ip::Flow& flow, Drop& why) const;
+  // The same for a packet with its header. Where policies ask for ports, fragments are held (kHeld) until they are one
+  // packet, with `room` around it, which then stands in their place.
+  Child* select(Buffer& packet, ip::Header& header, TimePoint now, Overhead room, Drop& why);
   // Opens an ESP packet, and holds what was in it against the selectors (RFC 4301 section 5.2). `child`: whose it was,
-  // also when it was dropped; null for an unknown SPI. `inner` becomes the header of what was in it.
-  [[nodiscard]] Drop open(Buffer& packet, const Outer& outer, Opened& opened, ip::Header& inner, Child*& child);
+  // also when it was dropped; null for an unknown SPI. `inner` becomes the header of what was in it. Where the child's
+  // selectors ask for ports, fragments are held until they are one packet.
+  [[nodiscard]] Drop open(Buffer& packet, const Outer& outer, TimePoint now, Opened& opened, ip::Header& inner,
+                          Child*& child);
 
   template <typename F>
   void for_each(F f) {
@@ -96,8 +111,11 @@ class Database {
   }
   std::size_t children() const noexcept { return children_.size(); }
   std::size_t inbound_count() const noexcept { return by_spi_.size(); }
+  const ip::Reassembler& fragments() const noexcept { return fragments_; }
 
  private:
+  bool join(Buffer& packet, ip::Header& header, TimePoint now, Overhead room, const void* owner);
+
   struct Entry {
     Child* child;
     InboundSa sa;
@@ -106,6 +124,8 @@ class Database {
   absl::flat_hash_map<const Child*, std::unique_ptr<Child>> children_;
   absl::flat_hash_map<std::uint32_t, std::unique_ptr<Entry>> by_spi_;
   ip::PolicyTable<Child*> policies_;  // null: discard
+  std::size_t policies_with_ports_ = 0;
+  ip::Reassembler fragments_;  // of packets in both directions; an inbound one's owner is its child
 };
 
 }  // namespace winze::esp

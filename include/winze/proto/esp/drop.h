@@ -28,6 +28,7 @@ enum class Drop : std::uint8_t {
   kCongestion,         // the path marked it as congested, and its transport could not be told (RFC 6040 section 4.2)
   kNoPolicy,           // no policy covers the packet
   kDiscarded,          // a policy says so
+  kHeld,               // not dropped: a fragment that waits for the rest of its packet
   kCount,
 };
 
@@ -37,7 +38,7 @@ class DropCounters {
  public:
   std::uint64_t operator[](Drop drop) const noexcept { return counts_[static_cast<std::size_t>(drop)]; }
   void add(Drop drop) noexcept { ++counts_[static_cast<std::size_t>(drop)]; }
-  // Of all reasons but kDummy, which is not a fault.
+  // Of all reasons but kDummy and kHeld, which are no faults.
   std::uint64_t total() const noexcept;
 
  private:

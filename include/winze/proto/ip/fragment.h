@@ -18,8 +18,8 @@
 
 namespace winze::ip {
 
-// Cuts an IPv4 packet whose DF bit is clear into fragments of at most `mtu` bytes (68 or more), which are appended to
-// `out`, each with `room` around it. False when DF is set, or for IPv6, which only its sender may cut. A packet that
+// Cuts a packet whose header.dont_fragment is clear into fragments of at most `mtu` bytes (68 or more; IPv6 1280),
+// which are appended to `out`, each with `room` around it. Otherwise false: IPv6 only its sender may cut. A packet that
 // fits is appended as it is.
 bool fragment(Buffer packet, const Header& header, std::size_t mtu, Overhead room, std::vector<Buffer>& out);
 
@@ -44,8 +44,10 @@ class Reassembler {
   Reassembler() : Reassembler(Limits{}) {}
   explicit Reassembler(const Limits& limits) : limits_(limits) {}
 
-  // Takes a fragment (header.is_fragment()); gives the packet that it completes, with `room` around it.
-  std::optional<Buffer> add(std::span<const std::uint8_t> packet, const Header& header, TimePoint now, Overhead room);
+  // Takes a fragment (header.is_fragment()); gives the packet that it completes, with `room` around it. Fragments of
+  // different owners are never joined.
+  std::optional<Buffer> add(std::span<const std::uint8_t> packet, const Header& header, TimePoint now, Overhead room,
+                            const void* owner = nullptr);
   // When on_deadline() has packets to give up; kNever while nothing is held.
   TimePoint deadline() const noexcept { return ages_.empty() ? kNever : packets_.find(ages_.front())->second.deadline; }
   void on_deadline(TimePoint now);
@@ -58,6 +60,7 @@ class Reassembler {
     IpAddress source, destination;
     std::uint32_t identification;
     std::uint8_t protocol;  // IPv4; 0 for IPv6 (RFC 8200 section 4.5)
+    const void* owner;
 
     friend bool operator==(const Key&, const Key&) = default;
     template <typename H>
@@ -65,7 +68,7 @@ class Reassembler {
       const auto from = key.source.bytes(), to = key.destination.bytes();
       state = H::combine_contiguous(std::move(state), from.data(), from.size());
       state = H::combine_contiguous(std::move(state), to.data(), to.size());
-      return H::combine(std::move(state), key.identification, key.protocol);
+      return H::combine(std::move(state), key.identification, key.protocol, key.owner);
     }
   };
   struct Piece {

@@ -42,7 +42,7 @@ struct Header {
   std::uint32_t size = 0;              // of the packet; what lies behind is padding
   std::uint16_t insert_at = 0;         // where a transport-mode or fragment header goes
   std::uint16_t insert_number_at = 0;  // the byte that names what stands there
-  bool dont_fragment = false;          // IPv6: always
+  bool dont_fragment = false;          // IPv6: always, but for a packet joined from its sender's own fragments
   bool more_fragments = false;
   std::uint16_t fragment_offset = 0;  // in bytes
   std::uint32_t identification = 0;

@@ -59,6 +59,10 @@ struct SelectorPair {
 
   bool covers_outbound(const Flow& flow) const noexcept;
   bool covers_inbound(const Flow& flow) const noexcept;
+  // The same for a packet whose ports cannot be seen: whether any ports would do.
+  bool covers_inbound_but_ports(const Flow& flow) const noexcept;
+  // Whether a packet's ports matter, so that only whole packets can be judged.
+  bool needs_ports() const noexcept;
   // 0.0.0.0/0 and ::/0 at both ends.
   static SelectorPair any();
 };
