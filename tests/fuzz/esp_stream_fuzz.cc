@@ -1,0 +1,51 @@
+// ESP in a stream: any bytes, cut in any way, give the same messages and the same error as in one piece; and what was
+// taken out, framed again, is what was put in.
+#include <cstring>
+#include <string>
+
+#include "support/require.h"
+#include "winze/proto/esp/tcp_encap.h"
+
+namespace {
+
+using namespace winze;
+using winze::test::require;
+
+struct Result {
+  Buffer framed;
+  std::error_code error;
+  bool at_boundary = false;
+};
+
+Result deframe(std::span<const std::uint8_t> bytes, std::size_t segment, bool prefix) {
+  esp::Deframer deframer(prefix);
+  Result result;
+  while (!bytes.empty() && !result.error) {
+    const std::size_t n = std::min(segment, bytes.size());
+    deframer.feed(Buffer::copy_of(bytes.first(n)));
+    bytes = bytes.subspan(n);
+    std::span<const std::uint8_t> message;
+    while (deframer.next(message, result.error)) esp::append_frame(result.framed, message);
+  }
+  result.at_boundary = deframer.at_boundary();
+  return result;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return 0;
+  const bool prefix = (data[0] & 1) != 0;
+  const std::size_t segment = data[1] + std::size_t{1};
+  const std::span<const std::uint8_t> bytes(data + 2, size - 2);
+  const Result whole = deframe(bytes, bytes.size() + 1, prefix), cut = deframe(bytes, segment, prefix);
+  require(whole.framed.text() == cut.framed.text());
+  require(whole.error == cut.error);
+  if (whole.error) return 0;
+  require(whole.at_boundary == cut.at_boundary);
+  const std::span<const std::uint8_t> frames = bytes.subspan(std::min(bytes.size(), prefix ? std::size_t{6} : 0));
+  require(whole.framed.size() <= frames.size());
+  require(std::memcmp(whole.framed.data(), frames.data(), whole.framed.size()) == 0);
+  if (whole.at_boundary) require(whole.framed.size() == frames.size());
+  return 0;
+}
