@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
+from spaces import Space
 
 SIZES = {"1k.bin": 1 << 10, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
 
@@ -54,6 +55,22 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     if call.when == "call":
         item.report = outcome.get_result()
+
+
+@pytest.fixture
+def spaces():
+    """Makes network namespaces by name."""
+    harness.require(os.geteuid() == 0, "not root: no namespaces and no TUN interfaces")
+    harness.require(os.path.exists("/dev/net/tun"), "there is no /dev/net/tun")
+    made = []
+
+    def make(name):
+        made.append(Space(name))
+        return made[-1]
+
+    yield make
+    for space in made:
+        space.close()
 
 
 @pytest.fixture(scope="session")

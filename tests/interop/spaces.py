@@ -1,4 +1,5 @@
 """Network namespaces of our own, and esp_tunnel in them."""
+import contextlib
 import os
 import subprocess
 import time
@@ -62,7 +63,10 @@ class Space:
                    "--interface", "tun", "--out-spi", str(out), "--in-spi", str(back), "--statistics", "0", *arguments]
         for option, value in (("--out-key", out_key), ("--in-key", in_key), ("--out-auth", out_auth), ("--in-auth", in_auth)):
             command += [option, value] if value else []
-        process = Running(command, folder / log)
+        return self.start_tunnel(command, folder / log)
+
+    def start_tunnel(self, command, log):
+        process = Running(command, log)
         deadline = time.monotonic() + 10
         while "inner MTU" not in process.log:
             assert process.process.poll() is None and time.monotonic() < deadline, process.log
@@ -71,6 +75,16 @@ class Space:
 
     def close(self):
         sh("ip", "netns", "del", self.name, check=False)
+
+
+@contextlib.contextmanager
+def running(*processes):
+    """Stops the processes behind the block."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.stop()
 
 
 def two_spaces(make, v6=False):

@@ -1,5 +1,4 @@
 """ESP in UDP between namespaces, and with a Linux kernel as the other end."""
-import contextlib
 import os
 import pathlib
 import shutil
@@ -9,33 +8,9 @@ import time
 import pytest
 from scapy.all import ICMP, IP, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw
 
-from harness import SIGTERM, require
+from harness import require
 from linux_guest import LinuxGuest
-from spaces import FAR, NEAR, SUITES, Space, keys, two_spaces
-
-@pytest.fixture
-def spaces():
-    require(os.geteuid() == 0, "not root: no namespaces and no TUN interfaces")
-    require(os.path.exists("/dev/net/tun"), "there is no /dev/net/tun")
-    made = []
-
-    def make(name):
-        made.append(Space(name))
-        return made[-1]
-
-    yield make
-    for space in made:
-        space.close()
-
-
-@contextlib.contextmanager
-def running(*processes):
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.signal(SIGTERM)
-            process.stop()
+from spaces import FAR, NEAR, SUITES, Space, keys, running, two_spaces
 
 
 def inner_addresses(space, number):
