@@ -149,11 +149,22 @@ struct State : std::enable_shared_from_this<State> {
   }
 
   void close() {
-    if (std::exchange(closed, true)) return;
+    if (closed) return;
     // Our direction ended in order, which the protocol could not say alone; now that the other ends too, the layers
     // below can, and the peer does not take this for a broken connection.
     if (end_unsaid && !write_error) below->shutdown_write([](std::error_code) {});
     below->close();
+    drop_operations();
+  }
+
+  void abort() {
+    if (closed) return;
+    below->abort();
+    drop_operations();
+  }
+
+  void drop_operations() {
+    closed = true;
     // A write that waited for a reply to go out has no operation below that would report the end.
     if (deferred) {
       deferred = nullptr;
@@ -212,6 +223,7 @@ class CodecStream final : public Stream {
   }
 
   void close() override { state_->close(); }
+  void abort() override { state_->abort(); }
   Overhead overhead() const override { return state_->codec->overhead() + state_->below->overhead(); }
   void reserve(Overhead room) override { state_->below->reserve(room); }
   const Executor& executor() const override { return state_->environment.executor; }

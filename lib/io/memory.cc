@@ -18,6 +18,7 @@ struct Pipe {
   std::deque<Buffer> queue;
   std::size_t held = 0;
   bool ended = false;        // the writer has no more
+  bool broken = false;       // ... because it failed
   bool reader_gone = false;  // nobody will read
   Stream::ReadHandler reader;
   Stream::WriteHandler writer;
@@ -45,7 +46,9 @@ struct Pipe {
 
   void pump() {
     if (reader && !queue.empty()) post_read(std::exchange(reader, nullptr), {}, take());
-    if (reader && ended) post_read(std::exchange(reader, nullptr), Errc::kEof, {});
+    if (reader && ended)
+      post_read(std::exchange(reader, nullptr),
+                broken ? std::make_error_code(std::errc::connection_reset) : std::error_code(Errc::kEof), {});
     if (writer && (held <= options.window || reader_gone)) {
       post_write(std::exchange(writer, nullptr),
                  reader_gone ? std::make_error_code(std::errc::broken_pipe) : std::error_code());
@@ -97,6 +100,10 @@ class MemoryStream final : public Stream {
     out_->pump();
   }
 
+  void abort() override {
+    out_->broken = !out_->ended && out_->queue.empty();
+    close();
+  }
   Overhead overhead() const override { return {}; }
   void reserve(Overhead room) override { in_->room = room; }
   const Executor& executor() const override { return in_->environment.executor; }
@@ -138,6 +145,7 @@ class FaultyStream final : public Stream {
   }
 
   void close() override { below_->close(); }
+  void abort() override { below_->abort(); }
   Overhead overhead() const override { return below_->overhead(); }
   void reserve(Overhead room) override { below_->reserve(room); }
   const Executor& executor() const override { return below_->executor(); }

@@ -107,14 +107,14 @@ struct Relay : std::enable_shared_from_this<Relay> {
       return;
     }
     if (error == Errc::kEof) return end(which);
-    if (error) return finish(error);
     Direction& d = directions[which];
+    if (error) return break_off(d.to, error);
     d.bulk = data.size() >= kSpliceFrom;
     const std::size_t size = data.size();
     touch();
     d.to->write(std::move(data), [self = shared_from_this(), which, size](std::error_code write_error) {
       if (!self->handler) return;
-      if (write_error) return self->finish(write_error);
+      if (write_error) return self->break_off(self->directions[which].from, write_error);
       self->account(which, size);
       self->copy(which);
     });
@@ -133,7 +133,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     RawSocket* source = d.from->verbatim_source();
     const SplicePipe::Result result = d.pipe.fill(source->native_handle());
-    if (result.error) return finish(result.error);
+    if (result.error) return break_off(d.to, result.error);
     if (result.ended) {
       d.pipe.close();
       return end(which);
@@ -143,7 +143,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     d.pipe.close();
     source->wait(RawSocket::Wait::kRead, [self = shared_from_this(), which](std::error_code error) {
       if (!self->handler) return;
-      if (error) return self->finish(error);
+      if (error) return self->break_off(self->directions[which].to, error);
       self->touch();
       self->copy(which);
     });
@@ -153,12 +153,12 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     RawSocket* sink = d.to->verbatim_sink();
     const SplicePipe::Result result = d.pipe.drain(sink->native_handle());
-    if (result.error) return finish(result.error);
+    if (result.error) return break_off(d.from, result.error);
     if (result.bytes > 0) account(which, result.bytes);
     if (d.pipe.held() > 0) {
       return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which](std::error_code error) {
         if (!self->handler) return;
-        if (error) return self->finish(error);
+        if (error) return self->break_off(self->directions[which].from, error);
         self->splice_out(which);
       });
     }
@@ -184,6 +184,12 @@ struct Relay : std::enable_shared_from_this<Relay> {
       self->limit = which == 0 ? self->options.downlink_only : self->options.uplink_only;
       self->arm_timer();
     });
+  }
+
+  // One stream has failed: the other's peer shall not take that for the end.
+  void break_off(Stream* other, std::error_code error) {
+    if (handler && error != Errc::kAborted) other->abort();
+    finish(error);
   }
 
   void finish(std::error_code error) {

@@ -1,7 +1,9 @@
 #include "socket_stream.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -144,6 +146,16 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
                       });
   }
 
+  // A reset throws away what is still on its way out, so there must be nothing.
+  void abort() {
+    int unsent = 0;
+    if (!closed && ::ioctl(socket.native_handle(), SIOCOUTQ, &unsent) == 0 && unsent == 0) {
+      const linger reset{.l_onoff = 1, .l_linger = 0};
+      (void)::setsockopt(socket.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
+    close();
+  }
+
   void close() {
     closed = true;
     std::error_code ignored;
@@ -196,6 +208,7 @@ class SocketStream final : public Stream {
   }
 
   void close() override { state_->close(); }
+  void abort() override { state_->abort(); }
   Overhead overhead() const override { return {}; }
   void reserve(Overhead room) override { state_->room = room; }
   const Executor& executor() const override { return state_->environment.executor; }

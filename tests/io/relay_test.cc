@@ -55,6 +55,28 @@ struct Fixture {
 
 const std::string kEnd = std::error_code(Errc::kEof).message();
 
+TEST_CASE("relay: what breaks off on one side does not look like the end on the other") {
+  const std::string reset = std::make_error_code(std::errc::connection_reset).message();
+  for (const bool client_breaks : {true, false}) {
+    Fixture f({});
+    Stream& broken = client_breaks ? *f.client : *f.server;
+    Stream& other = client_breaks ? *f.server : *f.client;
+    f.send(broken, "half of");
+    CHECK(f.receive(other) == "half of");
+    broken.abort();
+    f.sim.run_ready();
+    REQUIRE(f.result);
+    CHECK(f.result->error == std::errc::connection_reset);
+    CHECK(f.receive(other) == reset);
+  }
+  // What is still on its way arrives.
+  Fixture f({});
+  f.send(*f.client, "all of it");
+  f.client->abort();
+  f.sim.run_ready();
+  CHECK(f.receive(*f.server) == "all of it");
+}
+
 TEST_CASE("relay: both directions, each ends by itself") {
   Traffic traffic;
   Fixture f({.traffic = &traffic});

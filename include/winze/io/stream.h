@@ -45,6 +45,9 @@ class Stream {
   // Ends the outgoing direction after what was written. Layers whose protocol cannot say that let it pass silently.
   virtual void shutdown_write(WriteHandler handler) = 0;
   virtual void close() = 0;
+  // close() after a failure: where the layers can say so, and nothing that was written is still on its way, the peer
+  // sees the connection broken off (a TCP reset) instead of ended, and does not take half a transfer for a whole one.
+  virtual void abort() { close(); }
 
   // Room that write() would like around the bytes: the sum over all layers below.
   virtual Overhead overhead() const = 0;
