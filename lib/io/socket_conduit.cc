@@ -15,6 +15,7 @@
 
 #include "datagram_control.h"
 #include "descriptor_conduit.h"
+#include "winze/base/bytes.h"
 
 namespace winze {
 namespace {
@@ -25,6 +26,8 @@ constexpr std::size_t kMaxSegments = 64;
 constexpr std::size_t kMaxRun = 65000;
 constexpr std::size_t kMessages = 8;  // runs a system call
 constexpr std::size_t kRunBuffer = 65536;
+constexpr std::size_t kIpv6HeaderSize = 40;
+constexpr int kIpv6HeaderIncluded = 36;  // IPV6_HDRINCL, which the C library's headers lack
 constexpr std::size_t kMostErrors = 64;  // taken off the error queue in a row
 
 struct State final : DescriptorReader<State> {
@@ -70,7 +73,7 @@ struct State final : DescriptorReader<State> {
             std::vector<Datagram>& batch) {
     const DatagramControl control = read_control(message.msg_hdr);
     std::size_t segment = control.segment != 0 ? control.segment : bytes.size();
-    if (kind.raw && !kind.v6) {
+    if (kind.raw && !kind.v6 && !kind.headers) {
       // An IPv4 raw socket gives the IP header too.
       const std::size_t header = bytes.empty() ? 0 : (bytes[0] & std::size_t{15}) * 4;
       if (header == 0 || header > bytes.size()) return;
@@ -80,7 +83,8 @@ struct State final : DescriptorReader<State> {
     do {
       const std::size_t n = std::min(segment, bytes.size());
       // A copy into a buffer of its own, because each datagram is decrypted, kept and passed on by itself.
-      Buffer payload = environment.pool.acquire(room.front + n + room.back, room.front);
+      Buffer payload = environment.pool.acquire(room.front + kIpv6HeaderSize + n + room.back, room.front);
+      if (kind.v6 && kind.headers) put_v6_header(payload, n, source.address, control);
       payload.append(bytes.first(n));
       batch.push_back({.payload = std::move(payload),
                        .peer = Destination(source, Network::kUdp),
@@ -88,6 +92,18 @@ struct State final : DescriptorReader<State> {
                        .local = control.local});
       bytes = bytes.subspan(n);
     } while (!bytes.empty());
+  }
+
+  // As it was on the wire, in what of it is the same at both ends (RFC 8200 section 3).
+  void put_v6_header(Buffer& out, std::size_t payload_size, const IpAddress& source,
+                     const DatagramControl& control) const {
+    std::uint8_t* const header = out.append(kIpv6HeaderSize);
+    store_u32(header, 6u << 28 | std::uint32_t{control.traffic_class} << 20);
+    store_u16(header + 4, static_cast<std::uint16_t>(payload_size));
+    header[6] = static_cast<std::uint8_t>(kind.protocol);
+    header[7] = 64;
+    std::memcpy(header + 8, source.bytes().data(), 16);
+    std::memcpy(header + 24, control.local.bytes().data(), 16);
   }
 
   void take_errors() {
@@ -265,6 +281,7 @@ SocketResult make_socket_conduit(Environment& environment, const SocketKind& kin
     set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   }
+  if (kind.headers) kind.v6 ? set(fd, IPPROTO_IPV6, kIpv6HeaderIncluded, 1) : set(fd, IPPROTO_IP, IP_HDRINCL, 1);
   set_path_mtu(fd, kind.v6, options.path_mtu);
   if (kind.offload) set(fd, SOL_UDP, UDP_GRO, 1);
   if (options.mark != 0 && ::setsockopt(fd, SOL_SOCKET, SO_MARK, &options.mark, sizeof options.mark) != 0) {

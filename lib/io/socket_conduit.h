@@ -11,7 +11,8 @@ struct SocketKind {
   bool v6 = false;
   bool v6_only = false;
   bool raw = false;
-  int protocol = 0;  // of a raw socket
+  int protocol = 0;      // of a raw socket
+  bool headers = false;  // and whether its datagrams have IP headers
   bool reuse_port = false;
   std::optional<Steering> steering = {};
   bool offload = false;  // UDP_SEGMENT and UDP_GRO

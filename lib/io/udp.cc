@@ -14,7 +14,8 @@ SocketResult open_udp(Environment& environment, const UdpOptions& options) {
 }
 
 SocketResult open_raw(Environment& environment, const RawOptions& options) {
-  const SocketKind kind{.v6 = options.bind.is_v6(), .raw = true, .protocol = options.protocol};
+  const SocketKind kind{
+      .v6 = options.bind.is_v6(), .raw = true, .protocol = options.protocol, .headers = options.headers};
   return make_socket_conduit(environment, kind, {options.bind, 0}, options.socket);
 }
 

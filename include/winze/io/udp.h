@@ -44,6 +44,9 @@ struct UdpOptions {
 struct RawOptions {
   IpAddress bind;              // decides the IP version
   std::uint8_t protocol = 50;  // 50: ESP without UDP
+  // Datagrams are whole IP packets, both ways, as AH (51) needs them. What comes by IPv6 has no extension headers: the
+  // kernel keeps them. An IPv4 packet to send without DF needs an identification, or the kernel puts one in.
+  bool headers = false;
   DatagramSocketOptions socket = {};
 };
 
@@ -57,8 +60,8 @@ struct SocketResult {
 // Received datagrams carry their source, their destination and traffic class. A datagram to send needs an address as
 // its peer; to a host name, or longer than mtu(), it is dropped.
 SocketResult open_udp(Environment& environment, const UdpOptions& options);
-// The payloads of IP packets of one protocol, without their headers; peers have port 0. Needs CAP_NET_RAW. A kernel
-// that has SAs of its own sees the packets too.
+// IP packets of one protocol, by default their payloads without the headers; peers have port 0. Needs CAP_NET_RAW. A
+// kernel that has SAs of its own sees the packets too.
 SocketResult open_raw(Environment& environment, const RawOptions& options);
 
 }  // namespace winze
