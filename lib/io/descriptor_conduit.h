@@ -19,12 +19,12 @@ class DescriptorReader : public std::enable_shared_from_this<Derived> {
   DescriptorReader(Environment& env, int fd) : environment(env), descriptor_(env.executor, fd) {}
 
   void receive(PacketConduit::ReceiveHandler handler) {
-    if (closed_ || handler_) {
+    if (closed_ || receiving_) {
       const Errc error = closed_ ? Errc::kClosed : Errc::kBusy;
       return asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error, {}); });
     }
-    handler_ = std::move(handler);
-    wait();
+    receiving_ = true;
+    wait(std::move(handler));
   }
 
   void close() {
@@ -40,12 +40,14 @@ class DescriptorReader : public std::enable_shared_from_this<Derived> {
   std::uint64_t dropped = 0;
 
  private:
-  void wait() {
-    descriptor_.async_wait(Descriptor::wait_read, [self = this->shared_from_this()](std::error_code error) {
+  // The handler is the operation's: an event loop that is dropped drops both.
+  void wait(PacketConduit::ReceiveHandler waiting) {
+    descriptor_.async_wait(Descriptor::wait_read, [self = this->shared_from_this(),
+                                                   handler = std::move(waiting)](std::error_code error) mutable {
       if (self->closed_) error = Errc::kAborted;
       if (!error) error = static_cast<Derived&>(*self).fill(self->batch_);
-      if (!error && self->batch_.empty()) return self->wait();
-      auto handler = std::exchange(self->handler_, nullptr);
+      if (!error && self->batch_.empty()) return self->wait(std::move(handler));
+      self->receiving_ = false;
       // The handler may ask for the next batch at once, so this one is its own.
       std::vector<Datagram> batch = std::exchange(self->batch_, std::move(self->spare_));
       handler(error, batch);
@@ -56,8 +58,8 @@ class DescriptorReader : public std::enable_shared_from_this<Derived> {
 
   using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
   Descriptor descriptor_;
-  PacketConduit::ReceiveHandler handler_;
   std::vector<Datagram> batch_, spare_;  // two, in turn, so that no batch costs an allocation
+  bool receiving_ = false;
   bool closed_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "winze/io/relay.h"
 
+#include <algorithm>
 #include <array>
 #include <asio/post.hpp>
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "splice_pipe.h"
 #include "winze/base/error.h"
+#include "winze/io/idle_timer.h"
 
 namespace winze {
 namespace {
@@ -31,7 +33,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
         client(std::move(client_stream)),
         server(std::move(server_stream)),
         options(relay_options),
-        timer(env.clock.make_timer()),
+        idle(env.clock),
         handler(std::move(on_done)) {
     directions[0] = {.from = client.get(), .to = server.get()};
     directions[1] = {.from = server.get(), .to = client.get()};
@@ -44,14 +46,12 @@ struct Relay : std::enable_shared_from_this<Relay> {
   }
 
   void start() {
-    touch();
-    limit = options.idle;
     if (server->holds_opening()) {
-      timer->arm(environment.clock.now() + options.first_payload, [weak = weak_from_this()] {
+      idle.start(std::max(options.first_payload, Duration(1)), [weak = weak_from_this()] {
         if (const auto self = weak.lock()) self->send_opening();
       });
     } else {
-      arm_timer();
+      limit_silence(options.idle);
     }
     copy(0);
     copy(1);
@@ -62,7 +62,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   // The client has not spoken yet: the server's opening goes alone.
   void send_opening() {
     if (!handler) return;
-    arm_timer();
+    limit_silence(options.idle);
     if (directions[0].bytes != 0 || directions[0].ended || !server->holds_opening()) return;
     opening_alone = true;
     server->write({}, [self = shared_from_this()](std::error_code error) {
@@ -72,15 +72,10 @@ struct Relay : std::enable_shared_from_this<Relay> {
     });
   }
 
-  void touch() { last_activity = environment.clock.now(); }
-
-  // One timer, re-armed when it fires early, rather than at every byte.
-  void arm_timer() {
-    if (limit == Duration::zero()) return timer->disarm();
-    timer->arm(last_activity + limit, [weak = weak_from_this()] {
+  void limit_silence(Duration limit) {
+    idle.start(limit, [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (!self || !self->handler) return;
-      if (self->environment.clock.now() < self->last_activity + self->limit) return self->arm_timer();
       self->timed_out = true;
       self->finish({});
     });
@@ -111,7 +106,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     if (error) return break_off(d.to, error);
     d.bulk = data.size() >= kSpliceFrom;
     const std::size_t size = data.size();
-    touch();
+    idle.touch();
     d.to->write(std::move(data), [self = shared_from_this(), which, size](std::error_code write_error) {
       if (!self->handler) return;
       if (write_error) return self->break_off(self->directions[which].from, write_error);
@@ -124,7 +119,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     d.bytes += size;
     if (d.shared != nullptr) d.shared->fetch_add(size, std::memory_order_relaxed);
-    touch();
+    idle.touch();
   }
 
   // --- one direction, by splice ---
@@ -144,7 +139,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     source->wait(RawSocket::Wait::kRead, [self = shared_from_this(), which](std::error_code error) {
       if (!self->handler) return;
       if (error) return self->break_off(self->directions[which].to, error);
-      self->touch();
+      self->idle.touch();
       self->copy(which);
     });
   }
@@ -173,7 +168,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   void end(int which) {
     Direction& d = directions[which];
     d.ended = true;
-    touch();
+    idle.touch();
     // Closing the last direction of a bare socket says as much as shutting it down first.
     if (shut && directions[1 - which].ended && d.to->verbatim_sink() != nullptr) return finish({});
     d.to->shutdown_write([self = shared_from_this(), which](std::error_code error) {
@@ -181,8 +176,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
       if (error) return self->finish(error);
       if (self->directions[1 - which].ended && self->shut) return self->finish({});
       self->shut = true;
-      self->limit = which == 0 ? self->options.downlink_only : self->options.uplink_only;
-      self->arm_timer();
+      self->limit_silence(which == 0 ? self->options.downlink_only : self->options.uplink_only);
     });
   }
 
@@ -195,7 +189,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   void finish(std::error_code error) {
     if (!handler) return;
     auto finishing = std::exchange(handler, nullptr);
-    timer->disarm();
+    idle.stop();
     client->close();
     server->close();
     for (Direction& d : directions) d.pipe.close();
@@ -213,12 +207,10 @@ struct Relay : std::enable_shared_from_this<Relay> {
   StreamPtr client;
   StreamPtr server;
   RelayOptions options;
-  TimerPtr timer;
+  IdleTimer idle;
   absl::AnyInvocable<void(RelayResult)> handler;
   std::array<Direction, 2> directions;  // [0] up: client to server, [1] down
-  TimePoint last_activity;
-  Duration limit{0};
-  bool shut = false;  // one direction's end was passed on
+  bool shut = false;                    // one direction's end was passed on
   bool timed_out = false;
   bool opening_alone = false;  // the server's opening is being written without payload
   absl::AnyInvocable<void()> after_opening;

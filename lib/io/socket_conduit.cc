@@ -27,8 +27,9 @@ constexpr std::size_t kMaxRun = 65000;
 constexpr std::size_t kMessages = 8;  // runs a system call
 constexpr std::size_t kRunBuffer = 65536;
 constexpr std::size_t kIpv6HeaderSize = 40;
-constexpr int kIpv6HeaderIncluded = 36;  // IPV6_HDRINCL, which the C library's headers lack
-constexpr std::size_t kMostErrors = 64;  // taken off the error queue in a row
+constexpr int kIpv6HeaderIncluded = 36;   // IPV6_HDRINCL, which the C library's headers lack
+constexpr std::size_t kMostErrors = 64;   // taken off the error queue in a row
+constexpr std::size_t kLentMessages = 3;  // so that they fit into one buffer of the pool
 
 struct State final : DescriptorReader<State> {
   State(Environment& env, int socket, const SocketKind& socket_kind, bool discover_mtu)
@@ -37,13 +38,22 @@ struct State final : DescriptorReader<State> {
   // --- receiving ---
 
   std::error_code fill(std::vector<Datagram>& batch) {
-    if (!area) area = std::make_unique<std::uint8_t[]>(kMessages * kRunBuffer);
+    Buffer lent;
+    std::uint8_t* into = nullptr;
+    const std::size_t at_most = kind.keeps_area ? kMessages : kLentMessages;
+    if (kind.keeps_area) {
+      if (!area) area = std::make_unique<std::uint8_t[]>(kMessages * kRunBuffer);
+      into = area.get();
+    } else {
+      lent = environment.pool.acquire(kLentMessages * kRunBuffer);
+      into = lent.data();
+    }
     std::array<mmsghdr, kMessages> messages{};
     std::array<iovec, kMessages> vectors;
     std::array<sockaddr_any, kMessages> sources;
     alignas(cmsghdr) std::array<ControlArea, kMessages> controls;
-    for (std::size_t i = 0; i < kMessages; ++i) {
-      vectors[i] = {area.get() + i * kRunBuffer, kRunBuffer};
+    for (std::size_t i = 0; i < at_most; ++i) {
+      vectors[i] = {into + i * kRunBuffer, kRunBuffer};
       msghdr& header = messages[i].msg_hdr;
       header.msg_name = sources[i].bytes;
       header.msg_namelen = sizeof sources[i].bytes;
@@ -52,18 +62,18 @@ struct State final : DescriptorReader<State> {
       header.msg_control = controls[i].data();
       header.msg_controllen = controls[i].size();
     }
-    const int count = ::recvmmsg(fd(), messages.data(), kMessages, MSG_DONTWAIT, nullptr);
+    const int count = ::recvmmsg(fd(), messages.data(), static_cast<unsigned>(at_most), MSG_DONTWAIT, nullptr);
     if (count < 0) {
       const int error = errno;
       if (discovers) take_errors();
       errno = error;
-      // An ICMP error of an earlier send (ECONNREFUSED, ...) says nothing about the socket.
+      // An ICMP error of an earlier send (ECONNREFUSED, ...) says nothing about the socket, nor does a lack of memory.
       const bool passing = errno == EAGAIN || errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH ||
-                           errno == ENETUNREACH || errno == EMSGSIZE;
+                           errno == ENETUNREACH || errno == EMSGSIZE || errno == ENOBUFS || errno == ENOMEM;
       return passing ? std::error_code() : last_system_error();
     }
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-      take(messages[i], from_sockaddr(sources[i]), std::span(area.get() + i * kRunBuffer, messages[i].msg_len), batch);
+      take(messages[i], from_sockaddr(sources[i]), std::span(into + i * kRunBuffer, messages[i].msg_len), batch);
     }
     return {};
   }
@@ -209,7 +219,7 @@ struct State final : DescriptorReader<State> {
   bool segments;
   bool discovers;
   PacketConduit::TooBigHandler on_too_big;
-  std::unique_ptr<std::uint8_t[]> area;  // where messages arrive
+  std::unique_ptr<std::uint8_t[]> area;  // where messages arrive, if it is kept
 };
 
 class SocketConduit final : public PacketConduit {
@@ -259,7 +269,7 @@ bool steer(int fd, const Steering& steering) {
 }  // namespace
 
 SocketResult make_socket_conduit(Environment& environment, const SocketKind& kind, const Endpoint& bind,
-                                 const DatagramSocketOptions& options) {
+                                 const Destination& toward, const DatagramSocketOptions& options) {
   SocketResult result;
   int fd = -1;
   const auto failed = [&](const std::string& what) -> SocketResult& {
@@ -297,7 +307,7 @@ SocketResult make_socket_conduit(Environment& environment, const SocketKind& kin
   }
   if (kind.steering && !steer(fd, *kind.steering)) return std::move(failed("steer by SPI"));
   if (environment.socket_hook) {
-    result.error = environment.socket_hook(fd, Destination(bind, Network::kUdp));
+    result.error = environment.socket_hook(fd, toward);
     if (result.error) {
       ::close(fd);
       result.what = "socket hook: " + result.error.message();

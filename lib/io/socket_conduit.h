@@ -15,10 +15,12 @@ struct SocketKind {
   bool headers = false;  // and whether its datagrams have IP headers
   bool reuse_port = false;
   std::optional<Steering> steering = {};
-  bool offload = false;  // UDP_SEGMENT and UDP_GRO
+  bool offload = false;    // UDP_SEGMENT and UDP_GRO
+  bool keeps_area = true;  // see UdpOptions
 };
 
+// `toward`: what the socket hook is told.
 SocketResult make_socket_conduit(Environment& environment, const SocketKind& kind, const Endpoint& bind,
-                                 const DatagramSocketOptions& options);
+                                 const Destination& toward, const DatagramSocketOptions& options);
 
 }  // namespace winze

@@ -57,7 +57,7 @@ class PacketConduit {
   // destroy the conduit.
   using TooBigHandler = absl::AnyInvocable<void(const TooBig&)>;
   virtual void on_too_big(TooBigHandler) {}
-  // Datagrams that send() could not take, so far.
+  // Datagrams dropped so far: that send() could not take, or that came and did not belong here.
   virtual std::uint64_t dropped() const = 0;
   virtual const Executor& executor() const = 0;
 };

@@ -23,12 +23,18 @@ class Dialer {
   // Opens a stream to `destination`. The handler is called exactly once, never inside this call. The dialer must
   // outlive the operation.
   virtual Pending dial(const Destination& destination, Handler handler) = 0;
-  // Opens a conduit for datagrams to `destination`, and, where the protocol can, to others. The default answers
-  // Errc::kUnsupported.
+  // Opens a conduit for datagrams to and from `destination`: who sends need not name it, and what comes from others is
+  // dropped. For everyone() each datagram says whom it is for, or comes from; to a host name the answers may come from
+  // the address it stands for. The default answers Errc::kUnsupported.
   virtual Pending open_conduit(const Destination& destination, ConduitHandler handler);
   virtual const Executor& executor() const = 0;
 };
 
 using DialerPtr = std::shared_ptr<Dialer>;
+
+// The destination of a conduit that shall reach any number of peers (full cone), as a SOCKS5 association does.
+inline Destination everyone() { return Destination(IpAddress(), 0, Network::kUdp); }
+// Port 0 is nobody's.
+inline bool is_everyone(const Destination& destination) { return destination.port == 0; }
 
 }  // namespace winze

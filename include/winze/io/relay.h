@@ -1,4 +1,4 @@
-// Carries bytes both ways between two streams until both directions have ended.
+// Carries bytes both ways between two streams until both directions have ended, or datagrams between two conduits.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -33,14 +33,20 @@ struct RelayOptions {
 struct RelayResult {
   std::error_code error;  // none: both directions ended in order, or a timer of the policy ended the rest
   bool timed_out = false;
-  std::uint64_t up = 0;    // bytes from `client` to `server`
-  std::uint64_t down = 0;  // bytes from `server` to `client`
+  std::uint64_t up = 0;       // bytes from `client` to `server`
+  std::uint64_t down = 0;     // bytes from `server` to `client`
+  std::uint64_t dropped = 0;  // datagrams, by either conduit
 };
 
 // Relays until both directions have ended, one fails, or a timer ends it; closes both streams and calls the handler.
 // Each direction holds at most one buffer (256 KiB), or, where the bytes pass unchanged between two sockets and there
 // are many of them, one pipe of 1 MiB that the kernel fills and drains (splice).
 Pending relay(Environment& environment, StreamPtr client, StreamPtr server, const RelayOptions& options,
+              absl::AnyInvocable<void(RelayResult)> handler);
+
+// Relays until one conduit fails or ends (Errc::kEof, no failure), or nothing has come from either for `options.idle`;
+// the other timers mean nothing here. The bytes counted are those that came, without headers.
+Pending relay(Environment& environment, ConduitPtr client, ConduitPtr server, const RelayOptions& options,
               absl::AnyInvocable<void(RelayResult)> handler);
 
 }  // namespace winze
