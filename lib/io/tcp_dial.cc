@@ -13,6 +13,7 @@
 
 #include "socket_options.h"
 #include "socket_stream.h"
+#include "udp_dial.h"
 #include "unix_address.h"
 #include "winze/base/error.h"
 #include "winze/io/tcp.h"
@@ -196,6 +197,13 @@ class TcpDialer final : public Dialer {
   Pending dial(const Destination& destination, Handler handler) override {
     return start_race(
         std::make_shared<Race>(environment_, options_, server_.value_or(destination), std::move(handler)));
+  }
+  Pending open_conduit(const Destination& destination, ConduitHandler handler) override {
+    SocketResult opened = udp_dial(environment_, destination, options_);
+    asio::post(environment_.executor, [handler = std::move(handler), opened = std::move(opened)]() mutable {
+      handler(opened.error, std::move(opened.conduit));
+    });
+    return {};
   }
   const Executor& executor() const override { return environment_.executor; }
 

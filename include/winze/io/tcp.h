@@ -1,4 +1,4 @@
-// TCP and Unix-domain sockets.
+// TCP and Unix-domain sockets, and UDP for those who dial.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,12 @@ struct TcpDialOptions {
 };
 
 // Dials each destination itself: resolves names and races the addresses (RFC 8305).
+//
+// A conduit of it is one UDP socket with the same options, in both families unless `bind_address` decides. Datagrams to
+// a host name wait while it is resolved, a few for each name, and go to one address, which stays as long as the name is
+// in use; IPv4 first, because nothing tells whether the other would answer.
 DialerPtr tcp_dialer(Environment& environment, const TcpDialOptions& options = {});
-// Dials `server` whatever it is asked for: the bottom of a chain to a fixed server.
+// Dials `server` whatever it is asked for: the bottom of a chain to a fixed server. Datagrams go where they are sent.
 DialerPtr tcp_to(Environment& environment, const Destination& server, const TcpDialOptions& options = {});
 // Dials the Unix socket at `path` (a leading '@' means the abstract namespace), whatever it is asked for.
 DialerPtr unix_to(Environment& environment, std::string_view path);
