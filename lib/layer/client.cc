@@ -2,7 +2,11 @@
 
 #include <utility>
 
+#include "packet_dialer.h"
+#include "socks_associate.h"
+#include "vless_flows.h"
 #include "winze/io/codec_stream.h"
+#include "winze/layer/vless_conduit.h"
 #include "winze/proto/vless/codec.h"
 
 namespace winze {
@@ -43,15 +47,28 @@ Layer httpupgrade::client(ClientOptions options) {
 }
 
 Layer vless::client(const Uuid& id) {
-  return layer(
+  const Layer streams = layer(
       [id](Environment&, const Destination& destination) { return std::make_unique<ClientCodec>(id, destination); });
+  return [streams](Environment& environment, DialerPtr below) {
+    DialerPtr dialer = streams(environment, std::move(below));
+    auto open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {
+      return open_conduit(environment, dialer, destination, std::move(handler));
+    };
+    return std::make_shared<PacketDialer>(dialer, std::move(open));
+  };
 }
 
-Layer socks::client(ClientOptions options) {
-  return layer([options = std::make_shared<const ClientOptions>(std::move(options))](Environment&,
-                                                                                     const Destination& destination) {
-    return std::make_unique<ClientCodec>(options, destination);
+Layer socks::client(ClientOptions options, const Destination& server) {
+  auto shared = std::make_shared<const ClientOptions>(std::move(options));
+  const Layer streams = layer([shared](Environment&, const Destination& destination) {
+    return std::make_unique<ClientCodec>(shared, destination);
   });
+  return [streams, shared, server](Environment& environment, const DialerPtr& below) {
+    auto open = [&environment, below, shared, server](const Destination& destination, Dialer::ConduitHandler handler) {
+      return associate(environment, below, shared, server, destination, std::move(handler));
+    };
+    return std::make_shared<PacketDialer>(streams(environment, below), std::move(open));
+  };
 }
 
 Layer http::client(ClientOptions options) {

@@ -2,7 +2,8 @@
 //
 // A layer gets its lower dialer's streams and runs its codec over them. The transports (TLS, WebSocket) pass the
 // destination on; the proxy protocols also tell it to their server, so at the bottom of such a chain stands a dialer
-// that knows where the server is (tcp_to).
+// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS and SOCKS5 dialers; a chain that ends
+// in another layer answers Errc::kUnsupported.
 #pragma once
 
 #include <functional>
@@ -41,11 +42,14 @@ Layer client(ClientOptions options);
 }  // namespace httpupgrade
 
 namespace vless {
+// UDP takes one stream for each destination.
 Layer client(const Uuid& id);
 }  // namespace vless
 
 namespace socks {
-Layer client(ClientOptions options);
+// UDP takes a control stream and a conduit of the dialer below, to the relay that the server names. `server`: where
+// that is when the server does not say, and the control stream does not end at it (it goes through another proxy).
+Layer client(ClientOptions options, const Destination& server = {});
 }  // namespace socks
 
 namespace http {
