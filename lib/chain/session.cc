@@ -5,8 +5,12 @@
 #include <utility>
 
 #include "forward.h"
+#include "record.h"
 #include "refusal.h"
 #include "winze/base/error.h"
+#include "winze/io/udp.h"
+#include "winze/layer/socks_association.h"
+#include "winze/layer/vless_conduit.h"
 #include "winze/proto/proxy_protocol/header.h"
 
 namespace winze::chain {
@@ -54,7 +58,7 @@ struct Session : std::enable_shared_from_this<Session> {
     if (proxy->is_forward()) return start_forward();
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
-    dial();
+    connection.destination.network == Network::kUdp ? open_conduit() : dial();
   }
 
   // Plain HTTP requests: each leaves a record of its own.
@@ -101,20 +105,72 @@ struct Session : std::enable_shared_from_this<Session> {
     client->write({}, [self = shared_from_this(), error](std::error_code) { self->fail("dial", error); });
   }
 
+  RelayOptions options() const {
+    const bool known = proxy != nullptr && inbound->policy_of;
+    return relay_options(known ? inbound->policy_of(proxy->request().level) : inbound->policy);
+  }
+
   void start_relay(StreamPtr stream) {
-    const Policy policy =
-        proxy != nullptr && inbound->policy_of ? inbound->policy_of(proxy->request().level) : inbound->policy;
-    const RelayOptions options{.idle = policy.idle,
-                               .uplink_only = policy.uplink_only,
-                               .downlink_only = policy.downlink_only,
-                               .traffic = nullptr};
-    step = relay(environment, std::move(client), std::move(stream), options,
-                 [self = shared_from_this()](const RelayResult& result) {
-                   self->connection.up += result.up;
-                   self->connection.down += result.down;
-                   if (result.error) return self->fail("relay", result.error);
-                   self->end();
-                 });
+    step = relay(environment, std::move(client), std::move(stream), options(),
+                 [self = shared_from_this()](const RelayResult& result) { self->relayed(result); });
+  }
+
+  void relayed(const RelayResult& result) {
+    note(result, connection);
+    if (result.error) return fail("relay", result.error);
+    end();
+  }
+
+  // --- a request for UDP ---
+
+  void open_conduit() {
+    if (inbound->packets == Inbound::Packets::kAssociation) connection.destination = everyone();
+    const bool in_stream = inbound->packets == Inbound::Packets::kInStream;
+    if (inbound->packets == Inbound::Packets::kRefused || (in_stream && is_everyone(connection.destination))) {
+      return refuse(Errc::kUnsupported);
+    }
+    const Route route = inbound->router(connection);
+    connection.outbound = route.outbound;
+    if (!route.dialer) return refuse(Errc::kRefusedPolicy);
+    dialer = route.dialer;
+    step = dialer->open_conduit(
+        connection.destination, [self = shared_from_this(), in_stream](std::error_code error, ConduitPtr conduit) {
+          if (self->over) return;
+          if (error == Errc::kAborted) return self->fail("dial", error);
+          if (error) return self->refuse(error);
+          in_stream ? self->relay_in_stream(std::move(conduit)) : self->associate(std::move(conduit));
+        });
+  }
+
+  void relay_in_stream(ConduitPtr conduit) {
+    proxy->grant({});
+    start_relay(vless::stream_conduit(environment, std::move(client)), std::move(conduit));
+  }
+
+  void associate(ConduitPtr conduit) {
+    const IpAddress& client_address = connection.source.address;
+    const IpAddress at = inbound->associate_at.value_or(client->local().address);
+    // Of a Unix socket neither is known.
+    if (client_address.is_unspecified() || at.is_unspecified()) return refuse(Errc::kUnsupported);
+    SocketResult opened = open_udp(environment, {.bind = {at, 0}, .keeps_area = false});
+    if (opened.error) {
+      connection.detail = opened.what;
+      return refuse(opened.error);
+    }
+    proxy->grant(opened.local);
+    client->write({}, [self = shared_from_this(), socket = std::move(opened.conduit),
+                       conduit = std::move(conduit)](std::error_code error) mutable {
+      if (self->over) return;
+      if (error) return self->fail(self->inbound->protocol, error);
+      const IpAddress& from = self->connection.source.address;
+      self->start_relay(socks::server_association(std::move(self->client), std::move(socket), from),
+                        std::move(conduit));
+    });
+  }
+
+  void start_relay(ConduitPtr near, ConduitPtr far) {
+    step = relay(environment, std::move(near), std::move(far), options(),
+                 [self = shared_from_this()](const RelayResult& result) { self->relayed(result); });
   }
 
   // --- fallback: the bytes read so far go where a web server answers ---

@@ -1,4 +1,4 @@
-// A listener and the connections it has brought.
+// A listener and the connections, or UDP sessions, that it has brought.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -7,6 +7,7 @@
 
 #include "winze/chain/session.h"
 #include "winze/io/listener.h"
+#include "winze/io/packet_listener.h"
 
 namespace winze::chain {
 
@@ -14,6 +15,7 @@ namespace winze::chain {
 class Server {
  public:
   Server(Environment& environment, ListenerPtr listener, std::shared_ptr<const Inbound> inbound);
+  Server(Environment& environment, PacketListenerPtr listener, std::shared_ptr<const Inbound> inbound);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -1,4 +1,4 @@
-// One connection that a server has taken in, from its first byte to its record in the log.
+// One connection or UDP session that a server has taken in, from its first byte to its record in the log.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -24,11 +24,11 @@ struct Connection {
   std::string outbound;
   Endpoint source;  // as the socket, or a trusted PROXY protocol header, says
   std::string user;
-  Destination destination;
+  Destination destination;  // of a SOCKS5 association: everyone()
   std::string server_name;  // of the TLS handshake, if there was one
   std::string alpn;
   // At the end:
-  std::uint64_t up = 0;
+  std::uint64_t up = 0;  // bytes of payload
   std::uint64_t down = 0;
   Duration duration{0};
   std::error_code error;
@@ -76,6 +76,13 @@ struct Inbound {
   std::string protocol;
   std::function<std::unique_ptr<ProxyServerCodec>(const Connection&)> make_proxy;
   Destination destination;
+  // How a client that asks for UDP is served.
+  enum class Packets : std::uint8_t {
+    kRefused,
+    kInStream,     // VLESS: the datagrams of one destination, in the stream of the request
+    kAssociation,  // SOCKS5: by a UDP socket of its own, from and to the address that the client has connected from
+  } packets = Packets::kRefused;
+  std::optional<IpAddress> associate_at;  // where that socket listens; none: where the client has connected to
   // Serves plain HTTP requests that the proxy codec leaves to us (ProxyServerCodec::is_forward); none: refused.
   std::optional<http::ForwardOptions> forward;
   FallbackChooser fallback;  // may be empty
@@ -86,5 +93,8 @@ struct Inbound {
 // Serves `stream`. Dropping the Pending ends the connection. `done` is called after on_end.
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
               absl::AnyInvocable<void()> done);
+// Serves a UDP session of `source` by relaying it to the inbound's destination; what concerns streams means nothing.
+Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, ConduitPtr conduit,
+              const Endpoint& source, absl::AnyInvocable<void()> done);
 
 }  // namespace winze::chain

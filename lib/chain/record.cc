@@ -1,0 +1,20 @@
+#include "record.h"
+
+#include <string>
+
+namespace winze::chain {
+
+RelayOptions relay_options(const Policy& policy) {
+  return {.idle = policy.idle,
+          .uplink_only = policy.uplink_only,
+          .downlink_only = policy.downlink_only,
+          .traffic = nullptr};
+}
+
+void note(const RelayResult& result, Connection& connection) {
+  connection.up += result.up;
+  connection.down += result.down;
+  if (result.dropped != 0) connection.detail = "datagrams dropped: " + std::to_string(result.dropped);
+}
+
+}  // namespace winze::chain
