@@ -59,8 +59,13 @@ node::SocksInbound read_socks_inbound(ObjectReader object) {
     out.accounts = std::move(accounts);
     if (out.accounts.empty()) object.fail("accounts", "missing: with auth \"password\" at least one account is needed");
   }
-  if (object.boolean("udp")) object.warn("udp", "UDP ASSOCIATE is not supported yet and will be refused");
-  object.ignore({"ip", "timeout", "packetEncoding"});
+  out.udp = object.boolean("udp");
+  if (const std::string ip = object.string("ip"); !ip.empty()) {
+    out.ip = IpAddress::parse(ip);
+    if (!out.ip) object.fail("ip", "expected an IP address, found \"" + ip + "\"");
+    if (out.ip && out.ip->is_unspecified()) out.ip.reset();
+  }
+  object.ignore({"timeout", "packetEncoding"});
   out.level = read_level(object);
   object.finish();
   return out;
@@ -111,15 +116,28 @@ node::VlessInbound read_vless_inbound(ObjectReader object) {
   return out;
 }
 
+void read_networks(ObjectReader& object, node::DokodemoInbound& out) {
+  const std::vector<std::string> networks = object.strings("network");
+  if (!networks.empty()) out.tcp = false;
+  for (const std::string& network : networks) {
+    const std::string name = lower(network);
+    if (name == "tcp") {
+      out.tcp = true;
+    } else if (name == "udp") {
+      out.udp = true;
+    } else {
+      object.fail("network", "expected \"tcp\", \"udp\" or both, found \"" + network + "\"");
+    }
+  }
+}
+
 node::DokodemoInbound read_dokodemo(ObjectReader object) {
   node::DokodemoInbound out;
   const std::string address = object.string("address", "127.0.0.1");
   const std::uint16_t port = object.port("port");
   if (port == 0) object.fail("port", "missing: the destination's port");
   out.destination = Destination(address, port);
-  for (const std::string& network : object.strings("network")) {
-    if (network != "tcp") object.fail("network", "only \"tcp\" is supported yet, found \"" + network + "\"");
-  }
+  read_networks(object, out);
   if (object.boolean("followRedirect")) object.fail("followRedirect", "not supported yet");
   object.ignore({"timeout"});
   out.level = read_level(object);
@@ -273,8 +291,7 @@ node::InboundOptions read_inbound(ObjectReader& object) {
   } else if (protocol == "http") {
     out.settings = read_http_inbound(settings);
   } else if (protocol == "mixed") {
-    node::SocksInbound socks = read_socks_inbound(settings);
-    out.settings = node::MixedInbound{.accounts = std::move(socks.accounts), .level = socks.level};
+    out.settings = node::MixedInbound{.socks = read_socks_inbound(settings)};
   } else if (protocol == "vless") {
     out.settings = read_vless_inbound(settings);
   } else if (protocol == "dokodemo-door" || protocol == "tunnel") {

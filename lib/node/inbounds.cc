@@ -117,9 +117,15 @@ class Builder {
 
   absl::Status add(const SocksInbound& settings) {
     out_->protocol = "socks";
-    const socks::ServerOptions server{.credentials = to_credentials(settings.accounts), .udp = false};
+    const socks::ServerOptions server = socks_options(settings);
     out_->make_proxy = [server](const chain::Connection&) { return std::make_unique<socks::ServerCodec>(server); };
     return absl::OkStatus();
+  }
+
+  socks::ServerOptions socks_options(const SocksInbound& settings) {
+    out_->packets = chain::Inbound::Packets::kAssociation;
+    out_->associate_at = settings.ip;
+    return {.credentials = to_credentials(settings.accounts), .udp = settings.udp};
   }
 
   absl::Status add(const HttpInbound& settings) {
@@ -132,17 +138,17 @@ class Builder {
 
   absl::Status add(const MixedInbound& settings) {
     out_->protocol = "mixed";
-    const auto credentials = to_credentials(settings.accounts);
-    out_->make_proxy = [credentials](const chain::Connection&) {
-      return std::make_unique<MixedServerCodec>(socks::ServerOptions{.credentials = credentials},
-                                                http::ServerOptions{.credentials = credentials});
+    const socks::ServerOptions server = socks_options(settings.socks);
+    out_->make_proxy = [server](const chain::Connection&) {
+      return std::make_unique<MixedServerCodec>(server, http::ServerOptions{.credentials = server.credentials});
     };
-    out_->forward = http::ForwardOptions{.credentials = credentials};
+    out_->forward = http::ForwardOptions{.credentials = server.credentials};
     return absl::OkStatus();
   }
 
   absl::Status add(const VlessInbound& settings) {
     out_->protocol = "vless";
+    out_->packets = chain::Inbound::Packets::kInStream;
     auto users = std::make_shared<vless::UserTable>();
     for (std::size_t i = 0; i < settings.users.size(); ++i) {
       const VlessUser& user = settings.users[i];

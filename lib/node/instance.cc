@@ -5,6 +5,7 @@
 
 #include "inbounds.h"
 #include "outbounds.h"
+#include "winze/io/packet_listener.h"
 #include "winze/io/tcp.h"
 
 namespace winze::node {
@@ -39,6 +40,27 @@ ListenResult open_unix(Environment& environment, std::string_view listen) {
   return unix_listen(environment, listen, mode);
 }
 
+// TCP, UDP.
+std::pair<bool, bool> networks_of(const InboundOptions& inbound) {
+  const auto* door = std::get_if<DokodemoInbound>(&inbound.settings);
+  return door != nullptr ? std::pair(door->tcp, door->udp) : std::pair(true, false);
+}
+
+TcpListenOptions to_tcp_options(const InboundOptions& inbound, bool share_ports) {
+  return {.socket = to_socket_options(inbound.stream.socket),
+          .reuse_port = share_ports,
+          .v6_only = inbound.stream.socket.v6_only,
+          .transparent = inbound.stream.socket.transparent};
+}
+
+UdpOptions to_udp_options(const InboundOptions& inbound, const Endpoint& at, bool share_ports) {
+  const SocketSettings& socket = inbound.stream.socket;
+  return {.bind = at,
+          .reuse_port = share_ports,
+          .v6_only = socket.v6_only,
+          .socket = {.mark = socket.mark, .interface = socket.interface}};
+}
+
 }  // namespace
 
 Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -66,23 +88,30 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
 
 absl::Status Instance::listen(bool share_ports) {
   Parts& p = *parts_;
-  auto serve = [&](ListenResult result, std::size_t i) {
+  auto serve = [&](auto result, std::size_t i) {
     if (result.error) return failed(p.options.inbounds[i], result.what);
     p.servers.push_back(std::make_unique<chain::Server>(p.environment, std::move(result.listener), p.inbounds[i]));
     return absl::OkStatus();
   };
   for (std::size_t i = 0; i < p.options.inbounds.size(); ++i) {
     const InboundOptions& inbound = p.options.inbounds[i];
+    const auto [tcp, udp] = networks_of(inbound);
     absl::Status status;
     if (is_unix(inbound.listen)) {
-      status = serve(open_unix(p.environment, inbound.listen), i);
+      if (tcp) status = serve(open_unix(p.environment, inbound.listen), i);
+      if (udp && status.ok()) status = failed(inbound, "UDP needs an IP address to listen on");
     } else if (const auto address = IpAddress::parse(inbound.listen)) {
-      const TcpListenOptions tcp{.socket = to_socket_options(inbound.stream.socket),
-                                 .reuse_port = share_ports,
-                                 .v6_only = inbound.stream.socket.v6_only,
-                                 .transparent = inbound.stream.socket.transparent};
       for (unsigned port = inbound.port_from; port <= inbound.port_to && status.ok(); ++port) {
-        status = serve(tcp_listen(p.environment, {*address, static_cast<std::uint16_t>(port)}, tcp), i);
+        Endpoint at{*address, static_cast<std::uint16_t>(port)};
+        // UDP first: who finds the TCP port open finds both.
+        if (udp) {
+          status = serve(udp_listen(p.environment, to_udp_options(inbound, at, share_ports)), i);
+          // A port that the system chose is that of both.
+          if (status.ok()) at.port = p.servers.back()->local().port;
+        }
+        if (tcp && status.ok()) {
+          status = serve(tcp_listen(p.environment, at, to_tcp_options(inbound, share_ports)), i);
+        }
       }
     } else {
       status =

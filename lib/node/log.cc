@@ -71,6 +71,17 @@ class Line {
       text_ += std::string(" ") + key + "=" + std::to_string(value);
     }
   }
+  // Of a UDP association with everyone there is no one destination, of a connection that never asked none at all.
+  void add_destination(const Destination& destination) {
+    const bool udp = destination.network == Network::kUdp;
+    const bool known = destination.port != 0;
+    if (format_ == LogFormat::kJson) {
+      if (known) add("to", destination.to_string());
+      add_if("network", udp ? "udp" : known ? "tcp" : "");
+    } else {
+      add_if("to", (udp ? "udp:" : "") + (known ? destination.to_string() : udp ? "*" : ""));
+    }
+  }
 
   std::string finish() && {
     // Names from the wire may not be UTF-8.
@@ -166,7 +177,7 @@ void Log::on_connection(const chain::Connection& c) {
   line.add("from", c.source.to_string());
   line.add("inbound", c.inbound);
   line.add_if("user", c.user);
-  if (c.destination.port != 0) line.add("to", c.destination.to_string());
+  line.add_destination(c.destination);
   line.add_if("outbound", c.outbound);
   line.add("up", c.up);
   line.add("down", c.down);

@@ -1,72 +1,28 @@
 #include "outbounds.h"
 
-#include <asio/post.hpp>
 #include <utility>
 
+#include "plain_dialers.h"
 #include "winze/base/status.h"
-#include "winze/io/memory.h"
 #include "winze/layer/client.h"
 #include "winze/proto/user_id.h"
 
 namespace winze::node {
 namespace {
 
-// Dials `server` through another dialer, whatever it is asked for.
+// Dials `server` through another dialer, whatever it is asked for. Datagrams go where they are sent.
 class FixedDialer final : public Dialer {
  public:
   FixedDialer(DialerPtr below, Destination server) : below_(std::move(below)), server_(std::move(server)) {}
   Pending dial(const Destination&, Handler handler) override { return below_->dial(server_, std::move(handler)); }
+  Pending open_conduit(const Destination& destination, ConduitHandler handler) override {
+    return below_->open_conduit(destination, std::move(handler));
+  }
   const Executor& executor() const override { return below_->executor(); }
 
  private:
   DialerPtr below_;
   Destination server_;
-};
-
-// Replaces parts of the destination (freedom's redirect).
-class RedirectDialer final : public Dialer {
- public:
-  RedirectDialer(DialerPtr below, std::string host, std::uint16_t port)
-      : below_(std::move(below)), host_(std::move(host)), port_(port) {}
-  Pending dial(const Destination& asked, Handler handler) override {
-    Destination to = asked;
-    if (!host_.empty()) to = Destination(host_, to.port, to.network);
-    if (port_ != 0) to.port = port_;
-    return below_->dial(to, std::move(handler));
-  }
-  const Executor& executor() const override { return below_->executor(); }
-
- private:
-  DialerPtr below_;
-  std::string host_;
-  std::uint16_t port_;
-};
-
-// Takes every stream and ends it at once.
-class BlackholeDialer final : public Dialer {
- public:
-  BlackholeDialer(Environment& environment, bool http_response)
-      : environment_(environment), http_response_(http_response) {}
-
-  Pending dial(const Destination&, Handler handler) override {
-    auto [mine, theirs] = memory_pair(environment_);
-    if (http_response_) {
-      mine->write(
-          Buffer::copy_of("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nCache-Control: max-age=3600, public\r\n"
-                          "Content-Length: 0\r\n\r\n"),
-          [](std::error_code) {});
-    }
-    // Dropping `mine` is the end of the stream, behind what was written.
-    asio::post(environment_.executor, [handler = std::move(handler), theirs = std::move(theirs)]() mutable {
-      handler({}, std::move(theirs));
-    });
-    return {};
-  }
-  const Executor& executor() const override { return environment_.executor; }
-
- private:
-  Environment& environment_;
-  bool http_response_;
 };
 
 class Assembly {
@@ -188,11 +144,11 @@ class Assembly {
     if (settings.strategy == FreedomOutbound::Strategy::kUseIpv6) tcp.family = TcpDialOptions::Family::kV6;
     DialerPtr dialer = *via ? *via : tcp_dialer(environment_, tcp);
     if (!settings.redirect) return dialer;
-    return std::make_shared<RedirectDialer>(std::move(dialer), settings.redirect->first, settings.redirect->second);
+    return redirect_dialer(std::move(dialer), settings.redirect->first, settings.redirect->second);
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t, const BlackholeOutbound& settings) {
-    return std::make_shared<BlackholeDialer>(environment_, settings.http_response);
+    return blackhole_dialer(environment_, settings.http_response);
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t index, const SocksOutbound& settings) {
@@ -201,7 +157,9 @@ class Assembly {
       client.user = settings.account->user;
       client.password = settings.account->password;
     }
-    return over_server(index, settings.server, socks::client(std::move(client)));
+    // Through another proxy the control stream does not tell where the server is.
+    const bool direct = options_.outbounds[index].proxy_tag.empty();
+    return over_server(index, settings.server, socks::client(std::move(client), direct ? everyone() : settings.server));
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t index, const HttpOutbound& settings) {

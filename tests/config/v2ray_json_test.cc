@@ -91,6 +91,10 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {R"({"inbounds": [{"protocol": "socks", "port": "env:P"}]})", "the variable P is not set"},
       {inbound(R"("protocol": "vless")"), "inbounds[0].settings.decryption: missing"},
       {inbound(R"("protocol": "dokodemo-door")"), "inbounds[0].settings.port: missing"},
+      {inbound(R"("protocol": "dokodemo-door", "settings": {"port": 1, "network": "tcp,sctp"})"),
+       "settings.network: expected \"tcp\", \"udp\" or both, found \"sctp\""},
+      {inbound(R"("protocol": "socks", "settings": {"udp": true, "ip": "a.test"})"),
+       "settings.ip: expected an IP address, found \"a.test\""},
       {inbound(R"("protocol": "socks", "settings": {"auth": "password"})"), "settings.accounts: missing"},
       {inbound(R"("protocol": "socks", "settings": {"accounts": [{"user": "a", "pass": 1}]})"),
        "accounts[0].pass: expected a string, in quotation marks"},
@@ -114,6 +118,30 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
   for (const Case& c : cases) {
     CAPTURE(c.text);
     CHECK_MESSAGE(has(error_of(c.text), c.wanted), error_of(c.text));
+  }
+}
+
+TEST_CASE("UDP: associations of socks and mixed, networks of a dokodemo-door") {
+  const auto config = read(R"({"inbounds": [
+    {"port": 1, "protocol": "socks", "settings": {"udp": true, "ip": "192.0.2.1"}},
+    {"port": 2, "protocol": "mixed", "settings": {"udp": true}},
+    {"port": 3, "protocol": "dokodemo-door", "settings": {"port": 53}},
+    {"port": 4, "protocol": "dokodemo-door", "settings": {"port": 53, "network": "udp"}},
+    {"port": 5, "protocol": "dokodemo-door", "settings": {"port": 53, "network": "tcp,udp"}}]})");
+  REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+  CHECK(config->warnings.empty());
+  const auto& inbounds = config->options.inbounds;
+  const auto& socks = std::get<node::SocksInbound>(inbounds[0].settings);
+  CHECK(socks.udp);
+  CHECK(socks.ip == IpAddress::parse("192.0.2.1"));
+  const auto& mixed = std::get<node::MixedInbound>(inbounds[1].settings).socks;
+  CHECK(mixed.udp);
+  CHECK_FALSE(mixed.ip);
+  const bool wanted[][2] = {{true, false}, {false, true}, {true, true}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto& door = std::get<node::DokodemoInbound>(inbounds[2 + i].settings);
+    CHECK(door.tcp == wanted[i][0]);
+    CHECK(door.udp == wanted[i][1]);
   }
 }
 

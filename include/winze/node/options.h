@@ -98,16 +98,16 @@ struct VlessUser {
 
 struct SocksInbound {
   std::vector<Account> accounts;  // empty: no authentication
-  bool udp = false;
   std::uint32_t level = 0;
+  bool udp = false;             // serve UDP ASSOCIATE
+  std::optional<IpAddress> ip;  // where, and what clients are told; none: where the client has connected to
 };
 struct HttpInbound {
   std::vector<Account> accounts;
   std::uint32_t level = 0;
 };
 struct MixedInbound {  // SOCKS and HTTP on one port
-  std::vector<Account> accounts;
-  std::uint32_t level = 0;
+  SocksInbound socks;  // its accounts are HTTP's too
 };
 struct VlessFallback {
   std::string name;  // SNI; empty: any
@@ -122,6 +122,8 @@ struct VlessInbound {
 };
 struct DokodemoInbound {
   Destination destination;
+  bool tcp = true;
+  bool udp = false;
   std::uint32_t level = 0;
 };
 
