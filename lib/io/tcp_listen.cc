@@ -37,11 +37,9 @@ struct State : std::enable_shared_from_this<State> {
 
   void wait() {
     socket.async_wait(Socket::wait_read, [self = shared_from_this()](std::error_code wait_error) {
-      if (wait_error || self->closed) {
-        self->error = self->closed ? std::error_code(Errc::kAborted) : wait_error;
-        return self->finish();
-      }
-      if (self->try_accept()) return self->finish();
+      if (self->closed) return;
+      self->error = wait_error;
+      if (wait_error || self->try_accept()) return self->finish();
       self->wait();
     });
   }
@@ -60,9 +58,9 @@ struct State : std::enable_shared_from_this<State> {
   }
 
   void finish() {
-    if (closed && accepted >= 0) {
-      ::close(std::exchange(accepted, -1));
-      error = Errc::kAborted;
+    if (closed) {
+      if (accepted >= 0) ::close(std::exchange(accepted, -1));
+      return;
     }
     auto finishing = std::exchange(handler, nullptr);
     if (error) return finishing(error, nullptr);
@@ -74,6 +72,10 @@ struct State : std::enable_shared_from_this<State> {
     std::error_code ignored;
     socket.close(ignored);
     if (!path.empty()) ::unlink(path.c_str());
+    // Not kept for the wait to tell: who drops the event loop too would leave the handler and this holding each other.
+    if (!handler) return;
+    asio::post(environment.executor,
+               [waiting = std::exchange(handler, nullptr)]() mutable { waiting(Errc::kAborted, nullptr); });
   }
 
   Environment& environment;
