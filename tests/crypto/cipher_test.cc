@@ -19,24 +19,26 @@ TEST_CASE("cipher: known answers, both ways") {
                                        {"aes-ctr", CipherAlgorithm::kAesCtr},
                                        {"aes-cfb", CipherAlgorithm::kAesCfb},
                                        {"3des-cbc", CipherAlgorithm::kTripleDesCbc}};
-  for (const test::Vector& v : test::load_vectors("crypto/cipher.txt")) {
-    const Algorithm* found = nullptr;
-    for (const Algorithm& a : kAlgorithms) {
-      if (v.text("cipher") == a.name) found = &a;
-    }
-    CAPTURE(v.text("cipher"));
-    REQUIRE(found != nullptr);
-    const Bytes key = v.bytes("key"), iv = v.bytes("iv"), plaintext = v.bytes("msg"), ciphertext = v.bytes("ct");
-    auto encrypt = Cipher::create(found->algorithm, key, Direction::kEncrypt);
-    auto decrypt = Cipher::create(found->algorithm, key, Direction::kDecrypt);
-    REQUIRE(encrypt.ok());
-    REQUIRE(decrypt.ok());
-    for (int again = 0; again < 2; ++again) {
-      Bytes data = plaintext;
-      REQUIRE(encrypt->apply(iv, data));
-      CHECK(test::hex(data) == v.text("ct"));
-      REQUIRE(decrypt->apply(iv, data));
-      CHECK(data == plaintext);
+  for (const char* file : {"crypto/cipher.txt", "crypto/cavp_cbc.txt", "crypto/rfc3686_ctr.txt"}) {
+    for (const test::Vector& v : test::load_vectors(file)) {
+      const Algorithm* found = nullptr;
+      for (const Algorithm& a : kAlgorithms) {
+        if (v.text("cipher") == a.name) found = &a;
+      }
+      CAPTURE(v.text("cipher"));
+      REQUIRE(found != nullptr);
+      const Bytes key = v.bytes("key"), iv = v.bytes("iv"), plaintext = v.bytes("msg");
+      auto encrypt = Cipher::create(found->algorithm, key, Direction::kEncrypt);
+      auto decrypt = Cipher::create(found->algorithm, key, Direction::kDecrypt);
+      REQUIRE(encrypt.ok());
+      REQUIRE(decrypt.ok());
+      for (int again = 0; again < 2; ++again) {
+        Bytes data = plaintext;
+        REQUIRE(encrypt->apply(iv, data));
+        CHECK(test::hex(data) == v.text("ct"));
+        REQUIRE(decrypt->apply(iv, data));
+        CHECK(data == plaintext);
+      }
     }
   }
 }

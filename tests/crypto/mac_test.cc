@@ -24,7 +24,13 @@ TEST_CASE("mac: vectors") {
         File{"crypto/hmac_sha384.txt", MacAlgorithm::kHmacSha384, 10},
         File{"crypto/hmac_sha512.txt", MacAlgorithm::kHmacSha512, 10},
         File{"crypto/aes_cmac.txt", MacAlgorithm::kAesCmac, 10}, File{"crypto/hmac_md5.txt", MacAlgorithm::kHmacMd5, 4},
-        File{"crypto/aes_xcbc.txt", MacAlgorithm::kAesXcbcMac, 4}}) {
+        File{"crypto/aes_xcbc.txt", MacAlgorithm::kAesXcbcMac, 4},
+        File{"crypto/cavp_hmac_sha1.txt", MacAlgorithm::kHmacSha1, 20},
+        File{"crypto/cavp_hmac_sha224.txt", MacAlgorithm::kHmacSha224, 25},
+        File{"crypto/cavp_hmac_sha256.txt", MacAlgorithm::kHmacSha256, 15},
+        File{"crypto/cavp_hmac_sha384.txt", MacAlgorithm::kHmacSha384, 20},
+        File{"crypto/cavp_hmac_sha512.txt", MacAlgorithm::kHmacSha512, 25},
+        File{"crypto/cavp_cmac.txt", MacAlgorithm::kAesCmac, 30}}) {
     std::size_t valid = 0;
     for (const test::Vector& v : test::load_vectors(file.name)) {
       CAPTURE(file.name);
