@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <string>
 
 #include "support/vectors.h"
@@ -88,26 +89,38 @@ Buffer payload_of(std::size_t size, Overhead room = {64, 64}) {
 Buffer copy(const Buffer& b) { return Buffer::copy_of(b.span(), {16, 0}); }
 
 TEST_CASE("esp: packets of others open") {
-  for (const test::Vector& v : test::load_vectors("esp/packets.txt")) {
-    CAPTURE(v.text("id"));
-    SaConfig config;
-    config.spi = static_cast<std::uint32_t>(std::stoul(v.text("spi"), nullptr, 16));
-    config.esn = v.text("esn") == "1";
-    config.first_sequence = std::stoull(v.text("seq"), nullptr, 16);
-    config.algorithms.encryption =
-        v.text("algorithm") == "aes-gcm" ? Encryption::kAesGcm : Encryption::kChaCha20Poly1305;
-    config.algorithms.encryption_key = Secret(v.bytes("key"));
-    auto sa = InboundSa::create(config);
-    REQUIRE(sa.ok());
-    Buffer packet = Buffer::copy_of(v.bytes("packet"));
-    const Opened opened = sa->open(packet);
-    Bytes inner = v.bytes("inner");
-    const std::uint8_t next_header = inner.back();
-    inner.resize(inner.size() - 2 - inner[inner.size() - 2]);
-    CHECK(opened.drop == (next_header == kNextHeaderNone ? Drop::kDummy : Drop::kNone));
-    CHECK(opened.next_header == next_header);
-    CHECK(test::hex(std::as_const(packet).span()) == test::hex(inner));
-    CHECK(opened.newest);
+  const std::map<std::string, Encryption> encryptions = {{"aes-gcm", Encryption::kAesGcm},
+                                                         {"aes-ccm", Encryption::kAesCcm},
+                                                         {"aes-gmac", Encryption::kAesGmac},
+                                                         {"chacha20-poly1305", Encryption::kChaCha20Poly1305}};
+  for (const std::string file : {"esp/packets.txt", "esp/implicit_iv.txt"}) {
+    for (const test::Vector& v : test::load_vectors(file)) {
+      CAPTURE(v.text("id"));
+      SaConfig config;
+      config.spi = static_cast<std::uint32_t>(std::stoul(v.text("spi"), nullptr, 16));
+      config.esn = v.text("esn") == "1";
+      config.first_sequence = std::stoull(v.text("seq"), nullptr, 16);
+      config.algorithms.encryption = encryptions.at(v.text("algorithm"));
+      config.algorithms.implicit_iv = file == "esp/implicit_iv.txt";
+      config.algorithms.encryption_key = Secret(v.bytes("key"));
+      auto sa = InboundSa::create(config);
+      REQUIRE(sa.ok());
+      Buffer packet = Buffer::copy_of(v.bytes("packet"), {.front = 4, .back = 0});
+      const Opened opened = sa->open(packet);
+      Bytes inner = v.bytes("inner");
+      const std::uint8_t next_header = inner.back();
+      inner.resize(inner.size() - 2 - inner[inner.size() - 2]);
+      CHECK(opened.drop == (next_header == kNextHeaderNone ? Drop::kDummy : Drop::kNone));
+      CHECK(opened.next_header == next_header);
+      CHECK(test::hex(std::as_const(packet).span()) == test::hex(inner));
+      CHECK(opened.newest);
+      if (!config.algorithms.implicit_iv) continue;
+      // Nothing in such a packet is the sender's choice.
+      SeededRandom random(1);
+      auto out = OutboundSa::create(config, random);
+      REQUIRE(out->seal(packet, next_header) == Drop::kNone);
+      CHECK(test::hex(std::as_const(packet).span()) == v.text("packet"));
+    }
   }
 }
 
