@@ -159,7 +159,7 @@ TEST_CASE("esp modes: traffic flow confidentiality goes again") {
   CHECK(text(packet) == test::hex(udp4()));
 }
 
-TEST_CASE("esp modes: authentic, and yet not for this SA") {
+TEST_CASE("esp modes attack: odd contents under a right ICV") {
   struct Case {
     const char* name;
     std::uint8_t next_header;
@@ -194,6 +194,36 @@ TEST_CASE("esp modes: authentic, and yet not for this SA") {
     CHECK(open(pair.in, how, packet, {}, opened, inner) == c.drop);
     CHECK(opened.drop == c.drop);
     CHECK(pair.in.drops()[c.drop] == 1);
+  }
+}
+
+TEST_CASE("esp modes attack: odd next headers, all 256") {
+  for (const Mode mode : {Mode::kTunnel, Mode::kBeet, Mode::kTransport}) {
+    Pair pair;
+    Encapsulation how = tunnel4();
+    how.mode = mode;
+    how.inner_local = ip_of("10.0.0.1");
+    how.inner_remote = ip_of("10.1.0.1");
+    std::uint64_t bad = 0;
+    for (unsigned next_header = 0; next_header < 255; ++next_header) {
+      CAPTURE(next_header);
+      Buffer packet = packet_of(udp4());
+      REQUIRE(pair.out.seal(packet, static_cast<std::uint8_t>(next_header)) == Drop::kNone);
+      Drop expected = Drop::kNone;
+      if (next_header == ip::kNoNextHeader) {
+        expected = Drop::kDummy;
+      } else if (mode == Mode::kTunnel && next_header == ip::kIpv6) {
+        expected = Drop::kBadInner;  // the packet is of version 4
+      } else if (mode == Mode::kTunnel && next_header != ip::kIpv4) {
+        expected = Drop::kBadNextHeader;
+      }
+      bad += expected == Drop::kBadNextHeader;
+      Opened opened;
+      ip::Header inner;
+      CHECK(open(pair.in, how, packet, {.source = how.remote, .destination = how.local}, opened, inner) == expected);
+      if (expected == Drop::kNone) CHECK(inner.size == packet.size());
+    }
+    CHECK(pair.in.drops()[Drop::kBadNextHeader] == bad);
   }
 }
 

@@ -187,7 +187,7 @@ TEST_CASE("esp: sizes are told beforehand") {
   }
 }
 
-TEST_CASE("esp: batches, replays and reordering") {
+TEST_CASE("esp: batches in any order, and none twice") {
   Pair pair(config_of(gcm()));
   std::vector<Buffer> packets, copies;
   for (int i = 0; i < 64; ++i) packets.push_back(payload_of(100));
@@ -202,30 +202,93 @@ TEST_CASE("esp: batches, replays and reordering") {
   CHECK_FALSE(results[1].newest);
   CHECK(pair.in.open(copies, results) == 0);
   CHECK(pair.in.drops()[Drop::kReplayed] == 64);
+}
 
-  Buffer late = payload_of(10);
-  REQUIRE(pair.out.seal(late, 4) == Drop::kNone);  // number 65
-  for (int i = 0; i < 64; ++i) {
-    Buffer packet = payload_of(10);
-    REQUIRE(pair.out.seal(packet, 4) == Drop::kNone);
-    if (i == 63) CHECK(pair.in.open(packet).newest);
+// Opens copies of packets that carry the numbers from `first` on, in any order.
+class Numbered {
+ public:
+  Numbered(SaConfig config, std::uint64_t first, std::size_t count) : pair_(with_first(config, first)), first_(first) {
+    for (std::size_t i = 0; i < count; ++i) {
+      packets_.push_back(payload_of(20));
+      REQUIRE(pair_.out.seal(packets_.back(), 4) == Drop::kNone);
+    }
   }
-  CHECK(pair.in.open(late).drop == Drop::kTooOld);
-  CHECK(pair.in.drops()[Drop::kTooOld] == 1);
+  Drop open(std::uint64_t number) {
+    Buffer packet = copy(packets_.at(number - first_));
+    return in().open(packet).drop;
+  }
+  InboundSa& in() { return pair_.in; }
+  OutboundSa& out() { return pair_.out; }
+
+ private:
+  static const SaConfig& with_first(SaConfig& config, std::uint64_t first) {
+    config.first_sequence = first;
+    return config;
+  }
+
+  Pair pair_;
+  std::uint64_t first_;
+  std::vector<Buffer> packets_;
+};
+
+TEST_CASE("esp attack: every packet replayed, at every suite, with and without ESN") {
+  for (const Suite& suite : all_suites()) {
+    for (const bool esn : {false, true}) {
+      CAPTURE(suite.name);
+      Numbered packets(config_of(suite.algorithms, esn), 1, 3);
+      for (const std::uint64_t number : {2, 1, 3}) CHECK(packets.open(number) == Drop::kNone);
+      for (const std::uint64_t number : {1, 2, 3, 3}) CHECK(packets.open(number) == Drop::kReplayed);
+      CHECK(packets.in().drops()[Drop::kReplayed] == 4);
+      CHECK(packets.in().drops().total() == 4);
+      CHECK(packets.in().usage().packets() == 3);
+    }
+  }
 }
 
-TEST_CASE("esp: a forged packet moves nothing") {
-  Pair pair(config_of(gcm()));
-  Buffer packet = payload_of(10);
-  REQUIRE(pair.out.seal(packet, 4) == Drop::kNone);
-  Buffer forged = copy(packet);
-  forged.data()[4] = 0x7f;  // a far higher number
-  CHECK(pair.in.open(forged).drop == Drop::kBadIcv);
-  CHECK(pair.in.highest_sequence() == 0);
-  CHECK(pair.in.open(packet).drop == Drop::kNone);
+TEST_CASE("esp attack: reordering at the edges of the window, with and without ESN") {
+  for (const std::uint32_t window : {1u, 32u, 64u, 100u, 1024u}) {
+    for (const bool esn : {false, true}) {
+      CAPTURE(window);
+      CAPTURE(esn);
+      SaConfig config = config_of(gcm(), esn);
+      config.replay_window = window;
+      Numbered packets(config, 1, window + 2);
+      CHECK(packets.open(window + 1) == Drop::kNone);
+      // Below the window ESN takes the number for one of the next 2^32, which its ICV then contradicts.
+      const Drop below = esn ? Drop::kBadIcv : Drop::kTooOld;
+      CHECK(packets.open(1) == below);
+      if (window > 1) CHECK(packets.open(2) == Drop::kNone);  // the lowest that is taken
+      if (window > 1) CHECK(packets.open(2) == Drop::kReplayed);
+      CHECK(packets.open(window + 2) == Drop::kNone);  // a step on
+      CHECK(packets.open(2) == below);
+      if (window > 2) CHECK(packets.open(3) == Drop::kNone);
+      CHECK(packets.open(window + 1) == (window > 1 ? Drop::kReplayed : below));
+      const std::uint64_t replays = window > 1 ? 2 : 0;
+      CHECK(packets.in().drops()[Drop::kReplayed] == replays);
+      CHECK(packets.in().drops()[below] == (window > 1 ? 2 : 3));
+      CHECK(packets.in().drops().total() == packets.in().drops()[below] + replays);
+      CHECK(packets.in().highest_sequence() == window + 2);
+    }
+  }
 }
 
-TEST_CASE("esp: numbers run out at 2^32, or do not with ESN") {
+TEST_CASE("esp attack: replays around the wrap at 2^31, with and without ESN") {
+  for (const bool esn : {false, true}) {
+    CAPTURE(esn);
+    constexpr std::uint64_t kTop = std::uint64_t{1} << 31;
+    Numbered packets(config_of(gcm(), esn), kTop - 100, 200);
+    for (std::uint64_t number = kTop - 2; number <= kTop + 2; ++number) CHECK(packets.open(number) == Drop::kNone);
+    CHECK(packets.in().highest_sequence() == kTop + 2);
+    for (std::uint64_t number = kTop - 2; number <= kTop + 2; ++number) CHECK(packets.open(number) == Drop::kReplayed);
+    CHECK(packets.open(kTop - 61) == Drop::kNone);  // the lowest that is taken
+    CHECK(packets.open(kTop - 62) == (esn ? Drop::kBadIcv : Drop::kTooOld));
+    CHECK(packets.in().drops()[Drop::kReplayed] == 5);
+    CHECK(packets.in().drops().total() == 6);
+    CHECK(packets.in().highest_sequence() == kTop + 2);
+  }
+}
+
+TEST_CASE("esp attack: the wrap at 2^32 without ESN") {
   SaConfig config = config_of(gcm());
   config.first_sequence = 0xfffffffe;
   Pair pair(config);
@@ -235,23 +298,76 @@ TEST_CASE("esp: numbers run out at 2^32, or do not with ESN") {
   const SealResult sealed = pair.out.seal(packets, 4);
   CHECK(sealed.sealed == 2);
   CHECK(sealed.stop == Drop::kSequenceExhausted);
+  CHECK(pair.out.drops()[Drop::kSequenceExhausted] == 1);
   CHECK(packets[2].text() == payload_of(20).text());  // untouched
   CHECK(pair.out.age({}) == SaAge::kHard);
   std::vector<Opened> results(2);
   CHECK(pair.in.open(std::span(packets).first(2), results) == 2);
-
-  config.esn = true;
-  Pair extended(config);
-  for (Buffer& packet : packets) packet = payload_of(20);
-  CHECK(extended.out.age({}) == SaAge::kFresh);
-  CHECK(extended.out.seal(packets, 4).sealed == 4);
-  std::vector<Opened> all(4);
-  std::swap(packets[1], packets[2]);  // across the wrap
-  CHECK(extended.in.open(packets, all) == 4);
-  CHECK(extended.in.highest_sequence() == 0x100000001);
+  // Whoever begins again, as if the number had wrapped, is too late.
+  Pair again(config_of(gcm()));
+  for (int i = 0; i < 3; ++i) {
+    Buffer packet = payload_of(20);
+    REQUIRE(again.out.seal(packet, 4) == Drop::kNone);
+    CHECK(pair.in.open(packet).drop == Drop::kTooOld);
+  }
+  CHECK(pair.in.drops()[Drop::kTooOld] == 3);
+  CHECK(pair.in.drops().total() == 3);
+  CHECK(pair.in.highest_sequence() == 0xffffffff);
 }
 
-TEST_CASE("esp: what is malformed is dropped, and counted") {
+TEST_CASE("esp attack: replays around the wrap at 2^32 with ESN") {
+  constexpr std::uint64_t kTop = std::uint64_t{1} << 32;
+  for (const Suite& suite : all_suites()) {
+    CAPTURE(suite.name);
+    Numbered packets(config_of(suite.algorithms, true), kTop - 100, 200);
+    CHECK(packets.out().age({}) == SaAge::kFresh);
+    for (const std::uint64_t number : {kTop - 2, kTop + 1, kTop, kTop - 1}) CHECK(packets.open(number) == Drop::kNone);
+    CHECK(packets.in().highest_sequence() == kTop + 1);
+    for (std::uint64_t number = kTop - 2; number <= kTop + 1; ++number) CHECK(packets.open(number) == Drop::kReplayed);
+    CHECK(packets.open(kTop - 62) == Drop::kNone);    // the lowest that is taken, of the 2^32 before
+    CHECK(packets.open(kTop - 63) == Drop::kBadIcv);  // below it, taken for one of this 2^32
+    CHECK(packets.in().drops()[Drop::kReplayed] == 4);
+    CHECK(packets.in().drops()[Drop::kBadIcv] == 1);
+    CHECK(packets.in().drops().total() == 5);
+    CHECK(packets.in().highest_sequence() == kTop + 1);
+  }
+}
+
+TEST_CASE("esp attack: a forged ICV, every bit, at every suite") {
+  for (const Suite& suite : all_suites()) {
+    CAPTURE(suite.name);
+    Pair pair(config_of(suite.algorithms));
+    Buffer packet = payload_of(10);
+    REQUIRE(pair.out.seal(packet, 4) == Drop::kNone);
+    // And every other bit behind the number, which is all covered by the ICV.
+    std::uint64_t forged = 0;
+    for (std::size_t bit = 8 * 8; bit < packet.size() * 8; ++bit) {
+      Buffer copied = copy(packet);
+      copied.data()[bit / 8] ^= static_cast<std::uint8_t>(1 << bit % 8);
+      CHECK(pair.in.open(copied).drop == Drop::kBadIcv);
+      ++forged;
+    }
+    CHECK(pair.in.drops()[Drop::kBadIcv] == forged);
+    CHECK(pair.in.drops().total() == forged);
+    CHECK(pair.in.usage().packets() == 0);
+    CHECK(pair.in.highest_sequence() == 0);
+    CHECK(pair.in.open(packet).drop == Drop::kNone);
+  }
+}
+
+TEST_CASE("esp attack: a forged packet of a far higher number does not move the window") {
+  Pair pair(config_of(gcm()));
+  Buffer packet = payload_of(10);
+  REQUIRE(pair.out.seal(packet, 4) == Drop::kNone);
+  Buffer forged = copy(packet);
+  forged.data()[4] = 0x7f;
+  CHECK(pair.in.open(forged).drop == Drop::kBadIcv);
+  CHECK(pair.in.drops()[Drop::kBadIcv] == 1);
+  CHECK(pair.in.highest_sequence() == 0);
+  CHECK(pair.in.open(packet).drop == Drop::kNone);
+}
+
+TEST_CASE("esp attack: truncated at every byte, and the SPI of another") {
   for (const Suite& suite : all_suites()) {
     CAPTURE(suite.name);
     SaConfig config = config_of(suite.algorithms);
@@ -277,7 +393,7 @@ TEST_CASE("esp: what is malformed is dropped, and counted") {
 }
 
 // With NULL encryption the trailer can be written by hand, and given a right ICV by sealing it as a payload.
-TEST_CASE("esp: padding that is not 1, 2, 3") {
+TEST_CASE("esp attack: bad padding under a right ICV") {
   const Algorithms null{
       .encryption = Encryption::kNull, .integrity = Integrity::kHmacSha1_96, .integrity_key = key_of(20)};
   struct Row {
