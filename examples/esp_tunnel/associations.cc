@@ -20,6 +20,11 @@ const std::map<std::string, std::pair<Encryption, Integrity>> kSuites = {
     {"aes-cbc-sha256", {Encryption::kAesCbc, Integrity::kHmacSha2_256_128}},
     {"aes-cbc-sha384", {Encryption::kAesCbc, Integrity::kHmacSha2_384_192}},
     {"aes-cbc-sha512", {Encryption::kAesCbc, Integrity::kHmacSha2_512_256}},
+    {"aes-cbc-xcbc", {Encryption::kAesCbc, Integrity::kAesXcbc_96}},
+    {"aes-cbc-cmac", {Encryption::kAesCbc, Integrity::kAesCmac_96}},
+    {"aes-cbc-md5", {Encryption::kAesCbc, Integrity::kHmacMd5_96}},
+    {"aes-cbc-sha256-96", {Encryption::kAesCbc, Integrity::kHmacSha2_256_96}},
+    {"3des-cbc-sha1", {Encryption::kTripleDesCbc, Integrity::kHmacSha1_96}},
     {"aes-ctr-sha256", {Encryption::kAesCtr, Integrity::kHmacSha2_256_128}},
     {"null-sha256", {Encryption::kNull, Integrity::kHmacSha2_256_128}},
 };

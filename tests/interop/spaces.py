@@ -20,8 +20,13 @@ SUITES = {
     "cbc-256-sha256": ("aes-cbc-sha256", 32, 32, 16, "enc 'cbc(aes)' {key} auth-trunc 'hmac(sha256)' {auth} 128"),
     "cbc-128-sha384": ("aes-cbc-sha384", 16, 48, 16, "enc 'cbc(aes)' {key} auth-trunc 'hmac(sha384)' {auth} 192"),
     "cbc-256-sha512": ("aes-cbc-sha512", 32, 64, 16, "enc 'cbc(aes)' {key} auth-trunc 'hmac(sha512)' {auth} 256"),
+    "cbc-128-xcbc": ("aes-cbc-xcbc", 16, 16, 16, "enc 'cbc(aes)' {key} auth-trunc 'xcbc(aes)' {auth} 96"),
+    "cbc-128-cmac": ("aes-cbc-cmac", 16, 16, 16, "enc 'cbc(aes)' {key} auth-trunc 'cmac(aes)' {auth} 96"),
     "ctr-128-sha256": ("aes-ctr-sha256", 20, 32, 16, "enc 'rfc3686(ctr(aes))' {key} auth-trunc 'hmac(sha256)' {auth} 128"),
     "null-sha256": ("null-sha256", 0, 32, 16, "enc 'ecb(cipher_null)' '' auth-trunc 'hmac(sha256)' {auth} 128"),
+    "legacy-3des-sha1": ("3des-cbc-sha1", 24, 20, 16, "enc 'cbc(des3_ede)' {key} auth-trunc 'hmac(sha1)' {auth} 96"),
+    "legacy-cbc-128-md5": ("aes-cbc-md5", 16, 16, 16, "enc 'cbc(aes)' {key} auth-trunc 'hmac(md5)' {auth} 96"),
+    "legacy-cbc-128-sha256-96": ("aes-cbc-sha256-96", 16, 32, 16, "enc 'cbc(aes)' {key} auth-trunc 'hmac(sha256)' {auth} 96"),
 }
 NEAR, FAR = 0x1001, 0x1002  # SPIs: near to far, far to near
 
@@ -60,7 +65,8 @@ class Space:
         out, back = (FAR, NEAR) if swap else (NEAR, FAR)
         (out_key, out_auth), (in_key, in_auth) = (keys(0x81 if s == FAR else 0x01, suite) for s in (out, back))
         command = ["ip", "netns", "exec", self.name, str(BIN / "esp_tunnel"), "--suite", name, "--icv", str(icv),
-                   "--interface", "tun", "--out-spi", str(out), "--in-spi", str(back), "--statistics", "0", *arguments]
+                   "--interface", "tun", "--out-spi", str(out), "--in-spi", str(back), "--statistics", "0",
+                   *(["--legacy"] if suite.startswith("legacy-") else []), *arguments]
         for option, value in (("--out-key", out_key), ("--in-key", in_key), ("--out-auth", out_auth), ("--in-auth", in_auth)):
             command += [option, value] if value else []
         return self.start_tunnel(command, folder / log)

@@ -57,10 +57,15 @@ def test_strangers_are_counted(spaces, tmp_path):
     assert "dropped, bad_icv: 1" in a.log and "no peer yet" in a.log
 
 
+# iperf3's port in the guest, and options. A server for each direction: it refuses whoever comes while it cleans up.
+TRANSFERS = {"5201": (), "5202": ("-R",)}
+
+
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """A namespace with a guest behind its interface tap0: 192.0.2.1 here, 192.0.2.2 there."""
     require(os.geteuid() == 0 and os.path.exists("/dev/net/tun"), "not root, or no /dev/net/tun")
+    require(shutil.which("iperf3"), "iperf3 is not installed")
     space = Space("kernel")
     guest = None
     try:
@@ -80,6 +85,8 @@ def kernel(tmp_path_factory):
                     "s.bind((\"0.0.0.0\", 4500))\n"
                     "open(\"/ctl/encap\", \"w\").close()\n"
                     "while True: s.recv(65535)\n'")
+        for port in TRANSFERS:
+            guest.start(f"exec iperf3 -s -p {port}")
         guest._wait(guest.folder / "encap", 20)
         yield space, guest
     finally:
@@ -91,31 +98,47 @@ def kernel(tmp_path_factory):
 WIRES = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
 
 
+COUNTERS = "cat /proc/net/xfrm_stat"
+
+
 def guest_states(guest, suite, version, mode, esn=False, udp=False):
-    """The guest's SAs and policies: between the networks behind both ends, or the ends themselves."""
+    """The guest's SAs and policies: between the networks behind both ends, or the ends themselves. Returns its counters."""
     near, far = WIRES[version]
     names = ["af-unspec"] * (mode == "tunnel") + ["esn"] * esn
     flags = (f"flag {' '.join(names)} " if names else "") + f"replay-window {128 if esn else 64}"
-    commands = ["ip xfrm state flush; ip xfrm policy flush; set -e"]
+    commands = ["state flush", "policy flush"]
     for source, destination, spi, first in ((near, far, NEAR, 0x01), (far, near, FAR, 0x81)):
         key, auth = (f"0x{k}" for k in keys(first, suite))
         algorithm = SUITES[suite][4].format(key=key, auth=auth)
         encapsulation = "encap espinudp 4500 4500 0.0.0.0" if udp else ""
-        commands.append(f"ip xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 1 mode {mode} {flags} "
+        commands.append(f"state add src {source} dst {destination} proto esp spi {spi} reqid 1 mode {mode} {flags} "
                         f"{algorithm} {encapsulation}")
-    template = f"proto esp reqid 1 mode {mode}"
-    networks = (("10.10.2.0/24", "10.10.1.0/24"), ("fd00:2::/64", "fd00:1::/64"))
-    for here, there in networks if mode == "tunnel" else [(far, near)]:
-        ends = (f"src {far} dst {near}", f"src {near} dst {far}") if mode == "tunnel" else ("", "")
+    # Source and destination of what the guest sends, and what of it; what of the way back.
+    if mode == "tunnel":
+        what = [("10.10.2.0/24", "10.10.1.0/24", "", ""), ("fd00:2::/64", "fd00:1::/64", "", "")]
+        ends = (f"src {far} dst {near}", f"src {near} dst {far}")
+    else:
         # Not neighbour discovery, which goes by the same addresses.
-        what = "" if mode == "tunnel" else ("proto icmp" if version == 4 else "proto ipv6-icmp type 128")
-        back = "" if mode == "tunnel" else ("proto icmp" if version == 4 else "proto ipv6-icmp type 129")
-        commands.append(f"ip xfrm policy add src {here} dst {there} {back} dir out tmpl {ends[0]} {template}")
-        commands.append(f"ip xfrm policy add src {there} dst {here} {what} dir in tmpl {ends[1]} {template}")
-    guest.run("\n".join(commands))
+        icmp = ("proto icmp", "proto icmp") if version == 4 else ("proto ipv6-icmp type 129", "proto ipv6-icmp type 128")
+        what = [(far, near, "proto tcp", "proto tcp"), (far, near, *icmp)]
+        ends = ("", "")
+    for here, there, out, back in what:
+        for source, destination, protocol, way, end in ((here, there, out, "out", ends[0]), (there, here, back, "in", ends[1])):
+            commands.append(f"policy add src {source} dst {destination} {protocol} dir {way} "
+                            f"tmpl {end} proto esp reqid 1 mode {mode}")
+    # One process for all, as each costs the guest 50 ms.
+    return guest.run("set -e; ip -batch - <<'END'\n" + "\n".join(f"xfrm {command}" for command in commands) + f"\nEND\n{COUNTERS}")
 
 
-def ping_networks(space, guest):
+def transfer(space, source, destination):
+    """TCP, 5 MiB each way; with a small buffer, so that what was sent has also arrived."""
+    for port, options in TRANSFERS.items():
+        space.run("timeout", "30", "iperf3", "--connect-timeout", "5000", "-c", destination, "-p", port, "-B", source,
+                  "-n", "5M", "-w", "256K", *options)
+
+
+def use_networks(space, guest, version):
+    """Pings and transfers between the networks behind both ends; returns the guest's counters."""
     space.ip("addr", "add", "10.10.1.1/24", "dev", "tun")
     space.ip("addr", "add", "fd00:1::1/64", "dev", "tun", "nodad")
     space.ip("route", "add", "10.10.2.0/24", "dev", "tun")
@@ -124,19 +147,26 @@ def ping_networks(space, guest):
     for size in (0, 1, 13, 500, 1300):
         space.run("ping", "-c", "1", "-s", str(size), "-W", "5", "-I", "10.10.1.1", "10.10.2.2")
     space.run("ping", "-c", "2", "-i", "0.1", "-W", "5", "-I", "fd00:1::1", "fd00:2::2")
-    guest.run("ping -c 3 -i 0.2 -W 5 -I 10.10.2.2 10.10.1.1")
+    transfer(space, *(("10.10.1.1", "10.10.2.2") if version == 4 else ("fd00:1::1", "fd00:2::2")))
+    return guest.run(f"set -e; ping -c 3 -i 0.2 -W 5 -I 10.10.2.2 10.10.1.1 >/dev/null; {COUNTERS}")
+
+
+def assert_nothing_lost(process):
+    assert "dropped, " not in process.log, process.log
+    assert "not ESP 0, no peer yet 0, peer moved 0, " in process.log, process.log
+    assert "not taken by TUN 0 and outside 0" in process.log, process.log
 
 
 @pytest.mark.parametrize("esn", [False, True], ids=["", "esn"])
 @pytest.mark.parametrize("suite", SUITES)
 def test_linux_kernel_udp(kernel, tmp_path, suite, esn):
     space, guest = kernel
-    guest_states(guest, suite, 4, "tunnel", esn, udp=True)
+    before = guest_states(guest, suite, 4, "tunnel", esn, udp=True)
     extra = ["--esn"] if esn else []
     process = space.tunnel(tmp_path, "winze.log", suite, False, "--local", "192.0.2.1:4500", "--peer", "192.0.2.2:4500", *extra)
     with running(process):
-        ping_networks(space, guest)
-    assert "dropped, " not in process.log, process.log
+        assert use_networks(space, guest, 4) == before
+    assert_nothing_lost(process)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -144,11 +174,11 @@ def test_linux_kernel_udp(kernel, tmp_path, suite, esn):
 def test_linux_kernel_raw(kernel, tmp_path, suite, version):
     space, guest = kernel
     near, far = (f"[{a}]:0" if version == 6 else f"{a}:0" for a in WIRES[version])
-    guest_states(guest, suite, version, "tunnel", esn=True)
+    before = guest_states(guest, suite, version, "tunnel", esn=True)
     process = space.tunnel(tmp_path, "winze.log", suite, False, "--local", near, "--peer", far, "--raw", "--esn")
     with running(process):
-        ping_networks(space, guest)
-    assert "dropped, " not in process.log, process.log
+        assert use_networks(space, guest, version) == before
+    assert_nothing_lost(process)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -157,11 +187,12 @@ def test_linux_kernel_transport(kernel, tmp_path, suite, version):
     space, guest = kernel
     near, far = WIRES[version]
     ends = ("--local", f"[{near}]:0", "--peer", f"[{far}]:0") if version == 6 else ("--local", f"{near}:0", "--peer", f"{far}:0")
-    guest_states(guest, suite, version, "transport")
+    before = guest_states(guest, suite, version, "transport")
     process = space.tunnel(tmp_path, "winze.log", suite, False, *ends, "--raw", "--mode", "transport", "--mark", "7")
-    icmp = "icmp" if version == 4 else "ipv6-icmp"
-    # ICMP goes to the interface, but for what comes out of it.
-    rules = [("pref", "10", "fwmark", "7", "lookup", "main"), ("pref", "20", "ipproto", icmp, "to", far, "lookup", "100")]
+    # ICMP and TCP go to the interface, but for what comes out of it.
+    rules = [("pref", "10", "fwmark", "7", "lookup", "main"),
+             *(("pref", "20", "ipproto", protocol, "to", far, "lookup", "100")
+               for protocol in ("icmp" if version == 4 else "ipv6-icmp", "tcp"))]
     with running(process):
         for rule in rules:
             space.ip(f"-{version}", "rule", "add", *rule)
@@ -169,10 +200,12 @@ def test_linux_kernel_transport(kernel, tmp_path, suite, version):
         try:
             for size in (0, 1, 13, 500, 1300):
                 space.run("ping", f"-{version}", "-c", "1", "-s", str(size), "-W", "5", "-I", near, far)
+            transfer(space, near, far)
+            assert guest.run(COUNTERS) == before
         finally:
             for rule in rules:
                 space.ip(f"-{version}", "rule", "del", *rule)
-    assert "dropped, " not in process.log, process.log
+    assert_nothing_lost(process)
 
 
 # AH, and BEET mode: whole packets of a host of our own on the guest's wire, sealed and opened by winze.
