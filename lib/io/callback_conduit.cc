@@ -1,50 +1,30 @@
 #include "winze/io/callback_conduit.h"
 
-#include <asio/post.hpp>
 #include <utility>
 
-#include "winze/base/error.h"
+#include "winze/io/inbox.h"
 
 namespace winze {
 
-struct PacketFeed::State : std::enable_shared_from_this<State> {
-  State(Environment& env, const CallbackConduitOptions& conduit_options,
-        absl::AnyInvocable<void(std::span<Datagram>)> to_host)
-      : environment(env), options(conduit_options), on_packets(std::move(to_host)) {}
-
-  // Hands over what waits, from the executor: never inside deliver() or receive().
-  void wake() {
-    if (!handler || (waiting.empty() && !closed) || std::exchange(woken, true)) return;
-    asio::post(environment.executor, [self = shared_from_this()] {
-      self->woken = false;
-      auto to = std::exchange(self->handler, nullptr);
-      if (!to) return;
-      if (self->closed) return to(Errc::kAborted, {});
-      std::vector<Datagram> batch = std::exchange(self->waiting, std::move(self->spare));
-      to({}, batch);
-      batch.clear();
-      self->spare = std::move(batch);
-    });
-  }
+struct PacketFeed::State {
+  State(Environment& env, const CallbackConduitOptions& options, absl::AnyInvocable<void(std::span<Datagram>)> to_host)
+      : environment(env), mtu(options.mtu), inbox(env.executor, options.backlog), on_packets(std::move(to_host)) {}
 
   Environment& environment;
-  CallbackConduitOptions options;
+  std::size_t mtu;
+  DatagramInbox inbox;
   absl::AnyInvocable<void(std::span<Datagram>)> on_packets;
-  PacketConduit::ReceiveHandler handler;
-  std::vector<Datagram> waiting, spare;
   std::uint64_t dropped = 0;
-  bool woken = false, closed = false;
+  bool closed = false;
 };
 
 std::size_t PacketFeed::deliver(std::span<Buffer> packets) {
   std::size_t taken = 0;
   for (Buffer& packet : packets) {
-    if (state_->closed || state_->waiting.size() == state_->options.backlog) break;
-    state_->waiting.push_back({.payload = std::move(packet), .peer = {}});
-    ++taken;
+    Datagram datagram{.payload = std::move(packet), .peer = {}};
+    taken += state_->inbox.push(datagram) ? 1 : 0;
   }
   state_->dropped += packets.size() - taken;
-  state_->wake();
   return taken;
 }
 
@@ -62,21 +42,12 @@ class Conduit final : public PacketConduit {
     state_->on_packets(datagrams);
     return datagrams.size();
   }
-  void receive(ReceiveHandler handler) override {
-    if (state_->closed || state_->handler) {
-      const Errc error = state_->closed ? Errc::kClosed : Errc::kBusy;
-      return asio::post(state_->environment.executor,
-                        [handler = std::move(handler), error]() mutable { handler(error, {}); });
-    }
-    state_->handler = std::move(handler);
-    state_->wake();
-  }
+  void receive(ReceiveHandler handler) override { state_->inbox.receive(std::move(handler)); }
   void close() override {
-    if (std::exchange(state_->closed, true)) return;
-    state_->waiting.clear();
-    state_->wake();
+    state_->closed = true;
+    state_->inbox.close();
   }
-  std::size_t mtu() const override { return state_->options.mtu; }
+  std::size_t mtu() const override { return state_->mtu; }
   Overhead overhead() const override { return {}; }
   std::uint64_t dropped() const override { return 0; }
   const Executor& executor() const override { return state_->environment.executor; }

@@ -16,16 +16,18 @@ struct DatagramInbox::State : std::enable_shared_from_this<State> {
     asio::post(executor, [self = shared_from_this()] {
       self->delivering = false;
       if (!self->handler) return;
-      std::vector<Datagram> batch = std::exchange(self->waiting, {});
+      std::vector<Datagram> batch = std::exchange(self->waiting, std::move(self->spare));
       self->held = 0;
       std::exchange(self->handler, nullptr)({}, batch);
+      batch.clear();
+      self->spare = std::move(batch);
     });
   }
 
   Executor executor;
   std::size_t limit;
-  std::vector<Datagram> waiting;
-  std::size_t held = 0;  // bytes
+  std::vector<Datagram> waiting, spare;  // two, in turn, so that no batch costs an allocation
+  std::size_t held = 0;                  // bytes
   PacketConduit::ReceiveHandler handler;
   bool delivering = false;
   bool closed = false;

@@ -17,6 +17,7 @@ struct Session {
       : source(from), peer(from, Network::kUdp), inbox(executor, limit) {}
   Endpoint source;
   Destination peer;
+  IpAddress local;  // that the latest datagram came to, and the answers leave from
   DatagramInbox inbox;
   std::uint64_t dropped = 0;
 };
@@ -45,6 +46,7 @@ struct Shared : std::enable_shared_from_this<Shared> {
       fresh.push_back(std::move(session));
       offer();
     }
+    found->second->local = datagram.local;
     if (!found->second->inbox.push(datagram)) ++found->second->dropped;
   }
 
@@ -96,7 +98,10 @@ class SessionConduit final : public PacketConduit {
   ~SessionConduit() override { close(); }
 
   std::size_t send(std::span<Datagram> datagrams) override {
-    for (Datagram& datagram : datagrams) datagram.peer = session_->peer;
+    for (Datagram& datagram : datagrams) {
+      datagram.peer = session_->peer;
+      datagram.local = session_->local;
+    }
     const std::size_t taken = open_ ? shared_->socket->send(datagrams) : 0;
     session_->dropped += datagrams.size() - taken;
     return taken;

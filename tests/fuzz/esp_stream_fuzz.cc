@@ -18,16 +18,22 @@ struct Result {
 };
 
 Result deframe(std::span<const std::uint8_t> bytes, std::size_t segment, bool prefix) {
-  esp::Deframer deframer(prefix);
+  esp::FrameDecoder decoder(prefix);
   Result result;
+  Buffer kept;
   while (!bytes.empty() && !result.error) {
     const std::size_t n = std::min(segment, bytes.size());
-    deframer.feed(Buffer::copy_of(bytes.first(n)));
+    kept.append(bytes.first(n));
     bytes = bytes.subspan(n);
-    std::span<const std::uint8_t> message;
-    while (deframer.next(message, result.error)) esp::append_frame(result.framed, message);
+    auto rest = std::as_const(kept).span();
+    while (const auto message = decoder.next(rest, result.error)) {
+      Buffer frame = Buffer::copy_of(*message, {.front = esp::kFrameHeaderSize, .back = 0});
+      require(esp::encode_frame(frame));
+      result.framed.append(std::as_const(frame).span());
+    }
+    kept.trim_front(kept.size() - rest.size());
   }
-  result.at_boundary = deframer.at_boundary();
+  result.at_boundary = kept.empty();
   return result;
 }
 

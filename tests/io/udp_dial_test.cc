@@ -203,8 +203,8 @@ TEST_CASE("udp dial: family, source address and socket hook are TCP's") {
 // --- sessions by source ---
 
 struct Sessions {
-  explicit Sessions(Fixture& f, const SessionLimits& limits) {
-    PacketListenResult result = udp_listen(f.environment, {.bind = *Endpoint::parse("127.0.0.1:0")}, limits);
+  explicit Sessions(Fixture& f, const SessionLimits& limits, const char* at = "127.0.0.1:0") {
+    PacketListenResult result = udp_listen(f.environment, {.bind = *Endpoint::parse(at)}, limits);
     REQUIRE_MESSAGE(!result.error, result.what);
     listener = std::move(result.listener);
     accept();
@@ -249,6 +249,19 @@ TEST_CASE("udp listen: each source is a session, which answers to it and may com
   send(*a.conduit, "again", sessions.at());
   f.run_until([&] { return sessions.conduits.size() == 3; });
   CHECK(sessions.sources[2] == a.local);
+}
+
+TEST_CASE("udp listen: on all addresses, a session answers from the one it was asked at") {
+  Fixture f;
+  Sessions sessions(f, {}, "0.0.0.0:0");
+  SocketResult client = f.socket("127.0.0.1:0");
+  test::Receiver answers(*client.conduit);
+  const Destination at("127.0.0.9", sessions.at().port, Network::kUdp);
+  send(*client.conduit, "question", at);
+  f.run_until([&] { return sessions.conduits.size() == 1; });
+  CHECK(send(*sessions.conduits[0], "answer"));
+  f.run_until([&] { return !answers.texts().empty(); });
+  CHECK(answers.peers()[0] == at);
 }
 
 TEST_CASE("udp listen: sessions and what waits in them are bounded") {

@@ -16,7 +16,9 @@ namespace winze {
 
 struct CallbackConduitOptions {
   std::size_t mtu = 1400;
-  std::size_t backlog = 1024;  // packets from the host that wait for a receive(); more are dropped and counted
+  // Packets from the host that wait for a receive(), in buffers of so many bytes together; more are dropped and
+  // counted.
+  std::size_t backlog = 4 << 20;
 };
 
 // The host's end.

@@ -1,8 +1,5 @@
 #include "winze/proto/esp/tcp_encap.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "winze/base/bytes.h"
 #include "winze/base/error.h"
 
@@ -20,41 +17,32 @@ const TableCategory kCategory("esp_stream", kRows);
 
 const std::error_category& stream_category() noexcept { return kCategory; }
 
-void append_frame(Buffer& out, std::span<const std::uint8_t> message) {
-  store_u16(out.append(kFrameHeaderSize), static_cast<std::uint16_t>(message.size() + kFrameHeaderSize));
-  out.append(message);
+bool encode_frame(Buffer& message) {
+  if (message.size() > kLargestFramed) return false;
+  const std::size_t size = message.size() + kFrameHeaderSize;
+  store_u16(message.prepend(kFrameHeaderSize), static_cast<std::uint16_t>(size));
+  return true;
 }
 
-void Deframer::feed(Buffer bytes) {
-  pending_.trim_front(std::exchange(consumed_, 0));
-  if (pending_.empty()) {
-    pending_ = std::move(bytes);
-  } else {
-    pending_.append(std::as_const(bytes).span());
-  }
-}
-
-bool Deframer::next(std::span<const std::uint8_t>& message, std::error_code& error) {
-  pending_.trim_front(std::exchange(consumed_, 0));
-  while (prefix_left_ != 0) {
-    if (pending_.empty()) return false;
-    if (pending_.data()[0] != static_cast<std::uint8_t>(kStreamPrefix[kStreamPrefix.size() - prefix_left_])) {
+std::optional<std::span<const std::uint8_t>> FrameDecoder::next(std::span<const std::uint8_t>& bytes,
+                                                                std::error_code& error) {
+  for (; prefix_left_ != 0; --prefix_left_, bytes = bytes.subspan(1)) {
+    if (bytes.empty()) return std::nullopt;
+    if (bytes[0] != static_cast<std::uint8_t>(kStreamPrefix[kStreamPrefix.size() - prefix_left_])) {
       error = StreamErrc::kBadPrefix;
-      return false;
+      return std::nullopt;
     }
-    pending_.trim_front(1);
-    --prefix_left_;
   }
-  if (pending_.size() < kFrameHeaderSize) return false;
-  const std::size_t size = load_u16(pending_.data());
+  if (bytes.size() < kFrameHeaderSize) return std::nullopt;
+  const std::size_t size = load_u16(bytes.data());
   if (size < kFrameHeaderSize) {
     error = StreamErrc::kBadLength;
-    return false;
+    return std::nullopt;
   }
-  if (pending_.size() < size) return false;
-  consumed_ = size;
-  message = std::as_const(pending_).span().subspan(kFrameHeaderSize, size - kFrameHeaderSize);
-  return true;
+  if (bytes.size() < size) return std::nullopt;
+  const auto message = bytes.subspan(kFrameHeaderSize, size - kFrameHeaderSize);
+  bytes = bytes.subspan(size);
+  return message;
 }
 
 }  // namespace winze::esp

@@ -12,6 +12,12 @@ namespace {
 
 std::string text_of(std::span<const std::uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
 
+void append_frame(Buffer& out, std::string_view message) {
+  Buffer frame = Buffer::copy_of(message);
+  REQUIRE(encode_frame(frame));
+  out.append(std::as_const(frame).span());
+}
+
 struct Result {
   std::vector<std::string> messages;
   std::error_code error;
@@ -19,22 +25,26 @@ struct Result {
 };
 
 Result deframe(std::string_view bytes, std::size_t segment, bool prefix) {
-  Deframer deframer(prefix);
+  FrameDecoder decoder(prefix);
   Result result;
-  test::feed(bytes, segment, [&](Buffer piece) {
-    deframer.feed(std::move(piece));
-    std::span<const std::uint8_t> message;
-    while (deframer.next(message, result.error)) result.messages.push_back(text_of(message));
+  Buffer kept;
+  test::feed(bytes, segment, [&](const Buffer& piece) {
+    kept.append(piece.span());
+    auto rest = std::as_const(kept).span();
+    while (const auto message = decoder.next(rest, result.error)) result.messages.push_back(text_of(*message));
+    kept.trim_front(kept.size() - rest.size());
     return !result.error;
   });
-  result.at_boundary = deframer.at_boundary();
+  result.at_boundary = kept.empty();
   return result;
 }
 
 TEST_CASE("esp in a stream: frames are those of RFC 9329") {
   Buffer out;
   out.append(kStreamPrefix);
-  append_frame(out, std::vector<std::uint8_t>{0x11, 0x22, 0x33, 0x44, 0x55});
+  append_frame(out, "\x11\x22\x33\x44\x55");
+  Buffer too_long = Buffer::copy_of(std::string(kLargestFramed + 1, 'x'));
+  CHECK_FALSE(encode_frame(too_long));
   CHECK(out.text() == std::string("IKETCP\x00\x07\x11\x22\x33\x44\x55", 13));
 }
 
@@ -44,8 +54,7 @@ TEST_CASE("esp in a stream: messages come out whole, however the stream was cut"
   for (const bool prefix : {false, true}) {
     Buffer out;
     if (prefix) out.append(kStreamPrefix);
-    for (const std::string& message : sent)
-      append_frame(out, std::vector<std::uint8_t>(message.begin(), message.end()));
+    for (const std::string& message : sent) append_frame(out, message);
     for (const std::size_t segment : test::kSegmentSizes) {
       CAPTURE(segment);
       const Result whole = deframe(out.text(), segment, prefix);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -26,25 +27,20 @@ enum class StreamErrc {
 const std::error_category& stream_category() noexcept;
 inline std::error_code make_error_code(StreamErrc e) noexcept { return {static_cast<int>(e), stream_category()}; }
 
-// Appends the frame of a message of at most kLargestFramed bytes.
-void append_frame(Buffer& out, std::span<const std::uint8_t> message);
+// Puts a frame around a message, in its headroom. False, and nothing done, when it is longer than kLargestFramed.
+[[nodiscard]] bool encode_frame(Buffer& message);
 
-class Deframer {
+class FrameDecoder {
  public:
   // `prefix`: whether the stream begins with IKETCP, as what an originator sends does.
-  explicit Deframer(bool prefix) : prefix_left_(prefix ? kStreamPrefix.size() : 0) {}
+  explicit FrameDecoder(bool prefix) : prefix_left_(prefix ? kStreamPrefix.size() : 0) {}
 
-  // Takes bytes of the stream. Then next() gives each whole message in turn, and nothing when more bytes are needed.
-  void feed(Buffer bytes);
-  // The message lies in the deframer until the following call. After an error there are no more.
-  bool next(std::span<const std::uint8_t>& message, std::error_code& error);
-  // Whether the stream may end here.
-  bool at_boundary() const noexcept { return pending_.empty(); }
+  // The message that `bytes` begin with, behind the prefix; `bytes` then begin behind it. Nothing while it is
+  // incomplete: what is left of `bytes` is the caller's to keep until more come. After an error there are no more.
+  std::optional<std::span<const std::uint8_t>> next(std::span<const std::uint8_t>& bytes, std::error_code& error);
 
  private:
   std::size_t prefix_left_;
-  std::size_t consumed_ = 0;
-  Buffer pending_;
 };
 
 }  // namespace winze::esp

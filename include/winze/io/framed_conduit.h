@@ -1,0 +1,47 @@
+// Datagrams in a byte stream, each in a frame of its protocol: a conduit over any Stream.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+#include "winze/io/conduit.h"
+#include "winze/io/environment.h"
+#include "winze/io/stream.h"
+
+namespace winze {
+
+// What a protocol does to the datagrams of one stream, in both directions, with no I/O.
+class DatagramFraming {
+ public:
+  virtual ~DatagramFraming() = default;
+
+  // Sent once, before the first frame.
+  virtual std::string_view preamble() const { return {}; }
+  // Of a frame, around its datagram.
+  virtual Overhead overhead() const = 0;
+  // Bytes of the largest datagram to send.
+  virtual std::size_t largest() const = 0;
+  // Frames a datagram of at most largest() bytes in place. False, and nothing done, when there is no frame for it.
+  virtual bool encode(Buffer& datagram) = 0;
+  // The datagram that `bytes` begin with; `bytes` then begin behind it. Nothing while it is incomplete, or with `error`
+  // set, after which nothing more is asked for.
+  virtual std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes,
+                                                              std::error_code& error) = 0;
+};
+
+struct FramedConduitOptions {
+  // Bytes that may wait while a write is under way. What comes beyond is dropped, as a network drops what does not fit.
+  std::size_t backlog = 128 << 10;
+  Destination peer = {};  // whom datagrams come from
+};
+
+// A conduit with one peer, whatever peer a datagram names. The stream's end is the conduit's: Errc::kEof, or
+// Errc::kTruncated within a frame.
+ConduitPtr framed_conduit(Environment& environment, StreamPtr stream, std::unique_ptr<DatagramFraming> framing,
+                          const FramedConduitOptions& options = {});
+
+}  // namespace winze
