@@ -6,6 +6,7 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/inlined_vector.h>
 
 #include <algorithm>
 #include <array>
@@ -42,7 +43,8 @@ class PolicyTable {
   void remove(Id id) {
     for (Group& group : groups_) {
       absl::erase_if(group.buckets, [&](auto& bucket) {
-        std::erase_if(bucket.second, [&](const Rule& rule) { return rule.id == id; });
+        const auto gone = [&](const Rule& rule) { return rule.id == id; };
+        bucket.second.erase(std::remove_if(bucket.second.begin(), bucket.second.end(), gone), bucket.second.end());
         return bucket.second.empty();
       });
       group.best = UINT64_MAX;
@@ -91,11 +93,14 @@ class PolicyTable {
     friend bool operator==(const Shape&, const Shape&) = default;
   };
 
+  // Nearly always one, which then stands in the table itself.
+  using Rules = absl::InlinedVector<Rule, 1>;
+
   struct Group {
     Shape shape;
     Bits local_mask, remote_mask;
     Id best = UINT64_MAX;
-    absl::flat_hash_map<Key, std::vector<Rule>> buckets;
+    absl::flat_hash_map<Key, Rules> buckets;
 
     Key key_of(const Bits& local, const Bits& remote, std::uint8_t protocol, std::uint16_t local_port,
                std::uint16_t remote_port) const {
@@ -160,7 +165,7 @@ class PolicyTable {
     group->best = std::min(group->best, rule.id);
     const Key key = group->key_of(bits_of(rule.local.first), bits_of(rule.remote.first), protocol,
                                   rule.local.first_port, rule.remote.first_port);
-    std::vector<Rule>& rules = group->buckets[key];
+    Rules& rules = group->buckets[key];
     const auto at = std::ranges::upper_bound(rules, rule.id, {}, &Rule::id);
     rules.insert(at, std::move(rule));
   }
