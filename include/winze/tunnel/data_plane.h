@@ -5,7 +5,8 @@
 //   inner packet <-- selectors <-- child <-- InboundSa <-- carrier <-- peer
 //
 // A carrier is a conduit of ESP: datagrams of UDP (RFC 3948), payloads of protocol 50, or packets framed in a stream
-// (RFC 9329). Each packet in is dropped and counted, or goes on; nothing waits. All of a data plane belongs to one
+// (RFC 9329). Whether outer packets may be cut on the way (DF) is the socket's to say: DatagramSocketOptions::path_mtu.
+// Each packet in is dropped and counted, or goes on; nothing waits but fragments. All of a data plane belongs to one
 // executor: for several cores make several, with SAs of their own (RFC 9611).
 #pragma once
 
