@@ -22,7 +22,7 @@ Child& Database::add(const ChildConfig& config) {
 
 void Database::remove(Child& child) {
   for (const std::uint32_t spi : child.inbound_) by_spi_.erase(spi);
-  policies_.remove(child.policy_);
+  policies_.remove(child.policy_, child.selectors_);
   policies_with_ports_ -= child.selectors_.needs_ports() ? 1 : 0;
   children_.erase(&child);
 }

@@ -32,7 +32,8 @@ TEST_CASE("policies: the first that covers a packet") {
   CHECK(table.empty());
   CHECK_FALSE(table.find_outbound(flow("10.0.0.1", "10.1.0.1")));
   table.add(pair("10.0.0.0/8", "0.0.0.0/0"), 10, 1);
-  const auto narrow = table.add(pair("10.0.0.0/8", "10.1.0.0/16[udp/2000]"), 5, 2);
+  const SelectorPair narrow = pair("10.0.0.0/8", "10.1.0.0/16[udp/2000]");
+  const auto narrow_id = table.add(narrow, 5, 2);
   table.add(pair("10.0.0.0/8", "10.1.0.7"), 20, 3);
   table.add(pair("::/0", "2001:db8::5-2001:db8::9"), 5, 4);
   table.add(pair("10.0.0.0/8[tcp]", "10.1.0.0/16[0/80-90]"), 1, 5);
@@ -46,7 +47,7 @@ TEST_CASE("policies: the first that covers a packet") {
   Flow later = flow("10.0.0.1", "10.1.0.7");
   later.ports_known = false;
   CHECK(table.find_outbound(later) == 1);
-  table.remove(narrow);
+  table.remove(narrow_id, narrow);
   CHECK(table.find_outbound(flow("10.0.0.1", "10.1.0.7")) == 1);
 }
 
@@ -91,7 +92,7 @@ TEST_CASE("policies: as a scan would find them") {
     }
     for (std::size_t i = 0; i < 20; ++i) {
       Policy& p = policies[pick(60)];
-      if (!std::exchange(p.gone, true)) table.remove(p.id);
+      if (!std::exchange(p.gone, true)) table.remove(p.id, p.selectors);
     }
     std::size_t hits = 0;
     for (int i = 0; i < 3000; ++i) {

@@ -33,25 +33,29 @@ class PolicyTable {
     const Id id = std::uint64_t{order} << 32 | next_++;
     for (const Selector& local : selectors.local) {
       for (const Selector& remote : selectors.remote) {
-        if (local.first.is_v6() == remote.first.is_v6()) insert({id, value, local, remote});
+        insert({id, value, local, remote});
       }
     }
     std::ranges::sort(groups_, {}, &Group::best);
     return id;
   }
 
-  void remove(Id id) {
-    for (Group& group : groups_) {
-      absl::erase_if(group.buckets, [&](auto& bucket) {
+  // `selectors`: those it was added with.
+  void remove(Id id, const SelectorPair& selectors) {
+    for (const Selector& local : selectors.local) {
+      for (const Selector& remote : selectors.remote) {
+        const auto group = find_group(local, remote);
+        if (group == groups_.end()) continue;
+        const auto bucket = group->buckets.find(group->key_of(local, remote));
+        if (bucket == group->buckets.end()) continue;
+        Rules& rules = bucket->second;
         const auto gone = [&](const Rule& rule) { return rule.id == id; };
-        bucket.second.erase(std::remove_if(bucket.second.begin(), bucket.second.end(), gone), bucket.second.end());
-        return bucket.second.empty();
-      });
-      group.best = UINT64_MAX;
-      for (const auto& [key, rules] : group.buckets) group.best = std::min(group.best, rules.front().id);
+        rules.erase(std::remove_if(rules.begin(), rules.end(), gone), rules.end());
+        if (rules.empty()) group->buckets.erase(bucket);
+        // Its foremost policy may be this one; that it then seems to come earlier than it does costs a look at most.
+        if (group->buckets.empty()) groups_.erase(group);
+      }
     }
-    std::erase_if(groups_, [](const Group& group) { return group.buckets.empty(); });
-    std::ranges::sort(groups_, {}, &Group::best);
   }
 
   // The first policy for a packet that leaves: its source is local.
@@ -110,6 +114,11 @@ class PolicyTable {
                   (shape.local_port ? std::uint64_t{local_port} << 16 : 0) | (shape.remote_port ? remote_port : 0)};
     }
 
+    Key key_of(const Selector& local, const Selector& remote) const {
+      return key_of(bits_of(local.first), bits_of(remote.first), protocol_of(local, remote), local.first_port,
+                    remote.first_port);
+    }
+
     const Rule* find(const Flow& flow, const Side& local, const Side& remote) const {
       if (shape.v6 != flow.source.is_v6()) return nullptr;
       if ((shape.local_port || shape.remote_port) && !flow.ports_known) return nullptr;
@@ -145,27 +154,39 @@ class PolicyTable {
   }
 
   // A protocol stands in both selectors of a pair, or in one of them.
+  static std::uint8_t protocol_of(const Selector& local, const Selector& remote) {
+    return local.protocol != Selector::kAnyProtocol ? local.protocol : remote.protocol;
+  }
+  // Nothing for a pair that no packet can match.
+  static std::optional<Shape> shape_of(const Selector& local, const Selector& remote) {
+    const bool two_protocols = local.protocol != Selector::kAnyProtocol && remote.protocol != Selector::kAnyProtocol &&
+                               local.protocol != remote.protocol;
+    if (two_protocols || local.first.is_v6() != remote.first.is_v6()) return std::nullopt;
+    return Shape{.v6 = local.first.is_v6(),
+                 .local_bits = prefix_bits(local),
+                 .remote_bits = prefix_bits(remote),
+                 .protocol = protocol_of(local, remote) != Selector::kAnyProtocol,
+                 .local_port = local.first_port == local.last_port,
+                 .remote_port = remote.first_port == remote.last_port};
+  }
+
+  auto find_group(const Selector& local, const Selector& remote) {
+    const auto shape = shape_of(local, remote);
+    return shape ? std::ranges::find(groups_, *shape, &Group::shape) : groups_.end();
+  }
+
   void insert(Rule rule) {
-    const std::uint8_t local = rule.local.protocol, remote = rule.remote.protocol;
-    if (local != Selector::kAnyProtocol && remote != Selector::kAnyProtocol && local != remote) return;
-    const std::uint8_t protocol = local != Selector::kAnyProtocol ? local : remote;
-    const Shape shape{.v6 = rule.local.first.is_v6(),
-                      .local_bits = prefix_bits(rule.local),
-                      .remote_bits = prefix_bits(rule.remote),
-                      .protocol = protocol != Selector::kAnyProtocol,
-                      .local_port = rule.local.first_port == rule.local.last_port,
-                      .remote_port = rule.remote.first_port == rule.remote.last_port};
-    auto group = std::ranges::find(groups_, shape, &Group::shape);
+    const auto shape = shape_of(rule.local, rule.remote);
+    if (!shape) return;
+    auto group = std::ranges::find(groups_, *shape, &Group::shape);
     if (group == groups_.end()) {
-      groups_.push_back({.shape = shape,
-                         .local_mask = mask_of(shape.v6, shape.local_bits),
-                         .remote_mask = mask_of(shape.v6, shape.remote_bits)});
+      groups_.push_back({.shape = *shape,
+                         .local_mask = mask_of(shape->v6, shape->local_bits),
+                         .remote_mask = mask_of(shape->v6, shape->remote_bits)});
       group = groups_.end() - 1;
     }
     group->best = std::min(group->best, rule.id);
-    const Key key = group->key_of(bits_of(rule.local.first), bits_of(rule.remote.first), protocol,
-                                  rule.local.first_port, rule.remote.first_port);
-    Rules& rules = group->buckets[key];
+    Rules& rules = group->buckets[group->key_of(rule.local, rule.remote)];
     const auto at = std::ranges::upper_bound(rules, rule.id, {}, &Rule::id);
     rules.insert(at, std::move(rule));
   }
