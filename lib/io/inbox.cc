@@ -56,12 +56,12 @@ void DatagramInbox::receive(PacketConduit::ReceiveHandler handler) {
   s.deliver();
 }
 
-void DatagramInbox::close() {
+void DatagramInbox::close(std::error_code error) {
   State& s = *state_;
   if (std::exchange(s.closed, true)) return;
   s.waiting.clear();
   if (!s.handler) return;
-  asio::post(s.executor, [handler = std::exchange(s.handler, nullptr)]() mutable { handler(Errc::kAborted, {}); });
+  asio::post(s.executor, [handler = std::exchange(s.handler, nullptr), error]() mutable { handler(error, {}); });
 }
 
 }  // namespace winze

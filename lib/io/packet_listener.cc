@@ -30,7 +30,8 @@ struct Shared : std::enable_shared_from_this<Shared> {
   void pump() {
     socket->receive([weak = weak_from_this()](std::error_code error, std::span<Datagram> datagrams) {
       const auto self = weak.lock();
-      if (!self || error) return;
+      if (!self) return;
+      if (error) return self->fail(error);
       for (Datagram& datagram : datagrams) self->sort(datagram);
       self->pump();
     });
@@ -53,8 +54,8 @@ struct Shared : std::enable_shared_from_this<Shared> {
   // A new session to whom accepts.
   void offer();
   void accept(PacketListener::Handler accepting) {
-    if (closed || handler) {
-      const Errc error = closed ? Errc::kClosed : Errc::kBusy;
+    if (closed || handler || failure) {
+      const std::error_code error = closed ? Errc::kClosed : handler ? Errc::kBusy : failure;
       return asio::post(environment.executor,
                         [accepting = std::move(accepting), error]() mutable { accepting(error, nullptr, {}); });
     }
@@ -70,6 +71,15 @@ struct Shared : std::enable_shared_from_this<Shared> {
     if (!handler) return;
     asio::post(environment.executor,
                [handler = std::exchange(handler, nullptr)]() mutable { handler(Errc::kAborted, nullptr, {}); });
+  }
+
+  // The socket is gone, for the listener and for each session.
+  void fail(std::error_code error) {
+    failure = error;
+    for (const auto& [source, session] : sessions) session->inbox.close(error);
+    if (!handler) return;
+    asio::post(environment.executor,
+               [accepting = std::exchange(handler, nullptr), error]() mutable { accepting(error, nullptr, {}); });
   }
 
   void erase(const Endpoint& source) {
@@ -88,6 +98,7 @@ struct Shared : std::enable_shared_from_this<Shared> {
   std::map<Endpoint, std::shared_ptr<Session>> sessions;
   std::deque<std::shared_ptr<Session>> fresh;  // not accepted yet
   PacketListener::Handler handler;
+  std::error_code failure;
   bool closed = false;
 };
 

@@ -31,6 +31,8 @@ constexpr int kIpv6HeaderIncluded = 36;   // IPV6_HDRINCL, which the C library's
 constexpr std::size_t kMostErrors = 64;   // taken off the error queue in a row
 constexpr std::size_t kLentMessages = 3;  // so that they fit into one buffer of the pool
 
+void set(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+
 struct State final : DescriptorReader<State> {
   State(Environment& env, int socket, const SocketKind& socket_kind, bool discover_mtu)
       : DescriptorReader(env, socket), kind(socket_kind), segments(socket_kind.offload), discovers(discover_mtu) {}
@@ -128,14 +130,65 @@ struct State final : DescriptorReader<State> {
   // --- sending ---
 
   std::size_t send(std::span<Datagram> datagrams) {
+    const std::size_t all = datagrams.size();
     std::size_t taken = 0;
     while (!datagrams.empty()) {
-      const std::size_t length = run_length(datagrams);
-      const std::span<Datagram> run = datagrams.first(length);
-      datagrams = datagrams.subspan(length);
-      const std::size_t n = send_run(run);
-      taken += n;
-      dropped += length - n;
+      std::array<Message, kMessages> messages;
+      std::array<mmsghdr, kMessages> headers;
+      std::size_t count = 0;
+      const bool may_be_cut = datagrams.front().may_be_cut;
+      while (count < kMessages && !datagrams.empty() && datagrams.front().may_be_cut == may_be_cut) {
+        const std::size_t length = run_length(datagrams);
+        if (messages[count].set(*this, datagrams.first(length)))
+          headers[count].msg_hdr = messages[count].header, ++count;
+        datagrams = datagrams.subspan(length);
+      }
+      if (may_be_cut && discovers) set_may_be_cut(true);
+      taken += send_messages(std::span(messages).first(count), headers.data());
+      if (may_be_cut && discovers) set_may_be_cut(false);
+    }
+    dropped += all - taken;
+    return taken;
+  }
+
+  // One run, as a message.
+  struct Message {
+    bool set(const State& state, std::span<Datagram> datagrams) {
+      run = datagrams;
+      const Datagram& first = run.front();
+      if (!state.address_of(first.peer, to)) return false;
+      for (std::size_t i = 0; i < run.size(); ++i) vectors[i] = {run[i].payload.data(), run[i].payload.size()};
+      header = {};
+      header.msg_name = to.bytes;
+      header.msg_namelen = to.size;
+      header.msg_iov = vectors.data();
+      header.msg_iovlen = run.size();
+      control.fill(0);
+      write_control(header, control,
+                    {.segment = run.size() > 1 ? first.payload.size() : 0,
+                     .traffic_class = first.traffic_class,
+                     .local = first.local},
+                    *first.peer.address());
+      return true;
+    }
+
+    std::span<Datagram> run;
+    sockaddr_any to;
+    std::array<iovec, kMaxSegments> vectors;
+    alignas(cmsghdr) ControlArea control;
+    msghdr header;
+  };
+
+  std::size_t send_messages(std::span<Message> messages, mmsghdr* headers) {
+    std::size_t taken = 0;
+    for (std::size_t at = 0; at < messages.size();) {
+      const int n =
+          ::sendmmsg(fd(), headers + at, static_cast<unsigned>(messages.size() - at), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EAGAIN) return taken;
+      for (int i = 0; i < n; ++i) taken += messages[at++].run.size();
+      // The first of those left has failed.
+      if (at < messages.size()) taken += send_again(messages[at++]);
     }
     return taken;
   }
@@ -150,6 +203,7 @@ struct State final : DescriptorReader<State> {
       const Datagram& next = datagrams[count];
       if (next.payload.size() > size || next.payload.empty() || total + next.payload.size() > kMaxRun) break;
       if (next.traffic_class != first.traffic_class || next.peer != first.peer || next.local != first.local) break;
+      if (next.may_be_cut != first.may_be_cut) break;
       total += next.payload.size();
       ++count;
       if (next.payload.size() < size) break;
@@ -157,30 +211,18 @@ struct State final : DescriptorReader<State> {
     return count;
   }
 
-  std::size_t send_run(std::span<Datagram> run) {
-    sockaddr_any to;
-    if (!address_of(run.front().peer, to)) return 0;
-    std::array<iovec, kMaxSegments> vectors;
-    for (std::size_t i = 0; i < run.size(); ++i) vectors[i] = {run[i].payload.data(), run[i].payload.size()};
-    msghdr message{};
-    message.msg_name = to.bytes;
-    message.msg_namelen = to.size;
-    message.msg_iov = vectors.data();
-    message.msg_iovlen = run.size();
-    const Datagram& first = run.front();
-    alignas(cmsghdr) ControlArea control{};
-    write_control(message, control,
-                  {.segment = run.size() > 1 ? first.payload.size() : 0,
-                   .traffic_class = first.traffic_class,
-                   .local = first.local},
-                  *first.peer.address());
-    if (transmit(message)) return run.size();
+  std::size_t send_again(Message& message) {
+    if (discovers) take_errors();
+    if (transmit(message.header)) return message.run.size();
     // The path's device cannot segment (EIO), or a run's datagrams are above its MTU (EINVAL; EMSGSIZE since
     // Linux 6.9): one by one then.
-    if (run.size() == 1 || (errno != EIO && errno != EINVAL && errno != EMSGSIZE)) return 0;
+    if (message.run.size() == 1 || (errno != EIO && errno != EINVAL && errno != EMSGSIZE)) return 0;
     if (errno == EIO) segments = false;
+    const std::span<Datagram> run = message.run;
     std::size_t taken = 0;
-    for (std::size_t i = 0; i < run.size(); ++i) taken += send_run(run.subspan(i, 1));
+    for (std::size_t i = 0; i < run.size(); ++i) {
+      taken += message.set(*this, run.subspan(i, 1)) && transmit(message.header) ? 1 : 0;
+    }
     return taken;
   }
 
@@ -197,6 +239,12 @@ struct State final : DescriptorReader<State> {
       errno = error;
       if (!again) return false;
     }
+  }
+
+  // The kernel cuts then by what it knows of the path, and routers may.
+  void set_may_be_cut(bool on) {
+    set(fd(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE);
+    if (kind.v6) set(fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, on ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_PROBE);
   }
 
   bool address_of(const Destination& peer, sockaddr_any& out) const {
@@ -240,8 +288,6 @@ class SocketConduit final : public PacketConduit {
  private:
   std::shared_ptr<State> state_;
 };
-
-void set(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
 
 // A socket of both families has the options of both.
 void set_path_mtu(int fd, bool v6, PathMtu path_mtu) {

@@ -169,6 +169,34 @@ TEST_CASE("udp: with discovery on, a peer that is not there costs no other datag
   CHECK(socket.conduit->dropped() == 0);
 }
 
+TEST_CASE("udp: one batch to many peers, in order, without those that cannot be reached") {
+  Fixture f;
+  SocketResult socket = f.open("127.0.0.1:0");
+  std::vector<SocketResult> peers;
+  std::vector<std::string> got(20);
+  for (int i = 0; i < 20; ++i) peers.push_back(f.open("127.0.0.1:0"));
+  std::vector<Datagram> batch;
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t i = 0; i < peers.size(); ++i) {
+      batch.push_back(
+          {.payload = Buffer::copy_of(std::to_string(round)), .peer = Destination(peers[i].local, Network::kUdp)});
+    }
+    batch.push_back({.payload = Buffer::copy_of("x"), .peer = Destination("::1", 7, Network::kUdp)});
+  }
+  CHECK(socket.conduit->send(batch) == 60);
+  CHECK(socket.conduit->dropped() == 3);
+  std::function<void(std::size_t)> receive = [&](std::size_t i) {
+    peers[i].conduit->receive([&, i](std::error_code error, std::span<Datagram> received) {
+      if (error) return;
+      for (const Datagram& datagram : received) got[i] += datagram.payload.text();
+      receive(i);
+    });
+  };
+  for (std::size_t i = 0; i < peers.size(); ++i) receive(i);
+  f.context.run_for(std::chrono::milliseconds(100));
+  CHECK(got == std::vector<std::string>(20, "012"));
+}
+
 TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one receive at a time") {
   Fixture f;
   SocketResult socket = f.open("127.0.0.1:0");

@@ -20,6 +20,7 @@ struct Datagram {
   Destination peer;  // whom it goes to or came from; empty for conduits with one peer (TUN, a connected socket)
   std::uint8_t traffic_class = 0;  // of the outer header: DSCP (6 bits), ECN (2)
   IpAddress local = {};            // of this host, that it came to, or is to come from; unspecified: any
+  bool may_be_cut = false;         // on its way, although the conduit sends without (PathMtu::kDiscover)
 };
 
 // What was sent is more than its path takes.

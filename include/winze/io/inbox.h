@@ -6,6 +6,7 @@
 #include <memory>
 #include <system_error>
 
+#include "winze/base/error.h"
 #include "winze/io/conduit.h"
 
 namespace winze {
@@ -22,8 +23,8 @@ class DatagramInbox {
   [[nodiscard]] bool push(Datagram& datagram);
   // Says what PacketConduit::receive() does.
   void receive(PacketConduit::ReceiveHandler handler);
-  // A pending receive gets Errc::kAborted, later ones Errc::kClosed.
-  void close();
+  // A pending receive gets `error`, later ones Errc::kClosed.
+  void close(std::error_code error = Errc::kAborted);
 
  private:
   struct State;
