@@ -1,6 +1,7 @@
 #include "winze/tunnel/data_plane.h"
 
 #include <algorithm>
+#include <asio/post.hpp>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@ constexpr std::uint32_t kPlaces = 1 << 16;
 // What hosts are asked to take as one packet, and more than RFC 791's 68: a forger gains less.
 constexpr std::size_t kLeastV4PathMtu = 576;
 constexpr Duration kPathMtuLifetime = std::chrono::minutes(10);
+constexpr Duration kLongestTick = std::chrono::seconds(20);
 
 struct RateLimit {
   std::uint32_t per_second = 100;
@@ -88,7 +90,9 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     const std::size_t mtu = child->path.least_mtu();
     if (mtu != 0) {
       if (options.clamp_mss) ip::clamp_mss(packet.span(), *header, mtu);
-      if (header->size > mtu) return send_too_big(*child, packet, *header);
+      if (header->size > mtu && !(header->v6 && header->size <= ip::kIpv6MinimumMtu)) {
+        return send_too_big(*child, packet, *header);
+      }
     }
     seal(*child, packet, *header);
   }
@@ -97,15 +101,21 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   void send_too_big(esp::Child& child, Buffer& packet, const ip::Header& header) {
     if (!header.dont_fragment) {
       std::vector<Buffer> pieces;
-      (void)ip::fragment(std::move(packet), header, child.path.least_mtu(), kRoom, pieces);
+      (void)ip::fragment(std::move(packet), header, told_mtu(child, header), kRoom, pieces);
       for (Buffer& piece : pieces) seal(child, piece, *ip::parse(piece.span()));
       return;
     }
     counters.drops.add(esp::Drop::kTooBig);
     const IpAddress from = ip::destination_of(packet.span());
-    if (!told.allows(now_of_batch()) || !ip::make_packet_too_big(packet, child.path.least_mtu(), from)) return;
+    if (!told.allows(now_of_batch()) || !ip::make_packet_too_big(packet, told_mtu(child, header), from)) return;
     Datagram reply{.payload = std::move(packet), .peer = {}};
     inner->send(std::span(&reply, 1));
+  }
+
+  // Every IPv6 path takes 1280 bytes (RFC 8200 section 5), so this one must: what does not fit is cut outside.
+  static std::size_t told_mtu(const esp::Child& child, const ip::Header& header) {
+    const std::size_t mtu = child.path.least_mtu();
+    return header.v6 ? std::max(mtu, ip::kIpv6MinimumMtu) : mtu;
   }
 
   void seal(esp::Child& child, Buffer& packet, const ip::Header& header) {
@@ -114,7 +124,7 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
       ++counters.no_peer;
       return;
     }
-    const std::size_t size = header.size;
+    const std::size_t size = header.size, mtu = child.path.least_mtu();
     esp::Outer outer;
     const esp::Drop drop = child.seal(packet, header, outer);
     if (drop == esp::Drop::kNoPolicy) counters.drops.add(drop);  // the SAs count the others
@@ -125,7 +135,9 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     carrier->outgoing.push_back({.payload = std::move(packet),
                                  .peer = Destination(*child.path.peer, Network::kUdp),
                                  .traffic_class = outer.traffic_class,
-                                 .local = child.path.local});
+                                 .local = child.path.local,
+                                 .may_be_cut = mtu != 0 && size > mtu});
+    note_age(*child.outbound(), false, now_of_batch());
   }
 
   // Null when it has ended.
@@ -184,14 +196,16 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     esp::Opened opened;
     ip::Header header;
     esp::Child* child = nullptr;
+    const std::uint32_t spi = datagram.payload.size() < 4 ? 0 : load_u32(datagram.payload.data());
     const esp::Drop drop = database.open(datagram.payload, outer, now_of_batch(), opened, header, child);
     if (child == nullptr) {
-      if (drop == esp::Drop::kUnknownSpi && stray && stray(load_u32(datagram.payload.data()), datagram)) return false;
+      if (drop == esp::Drop::kUnknownSpi && stray && stray(spi, datagram)) return false;
       counters.drops.add(drop);
     }
     // Also when what was in it cannot be taken: it is authentic all the same.
     if (child != nullptr && opened.newest) {
       carrier.proved = true;
+      note_age(*database.inbound(spi), true, now_of_batch());
       note_source(*child, carrier.number, datagram);
     }
     if (drop != esp::Drop::kNone) return false;
@@ -261,25 +275,54 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
 
   // --- time ---
 
+  // All children in one go, no more often than each second, however many there are.
   void tick() {
     const TimePoint now = environment.clock.now();
-    const bool keeps_alive = options.keepalive != Duration::zero();
-    TimePoint next = now + (keeps_alive ? options.keepalive : kPathMtuLifetime);
+    TimePoint next = now + std::max(options.keepalive, kLongestTick);
     database.for_each([&](esp::Child& child) {
       esp::Path& path = child.path;
       if (path.learnt_mtu != 0 && now >= path.learnt_until) path.learnt_mtu = 0;
-      if (!keeps_alive) return;
-      CarrierState* const carrier = carrier_of(path.carrier);
-      if (!path.peer || carrier == nullptr || carrier->kind != Carrier::kUdp) return;
-      if (now >= path.last_sent + options.keepalive) {
-        Datagram keepalive{.payload = Buffer(1), .peer = Destination(*path.peer, Network::kUdp)};
-        *keepalive.payload.append(1) = esp::kNatKeepalive;
-        carrier->conduit->send(std::span(&keepalive, 1));
-        path.last_sent = now;
+      next = std::min(next, keep_alive(path, now));
+      if (esp::OutboundSa* const sa = child.outbound()) next = std::min(next, keep_time(*sa, false, now));
+      for (const std::uint32_t spi : database.inbound_of(child)) {
+        next = std::min(next, keep_time(*database.inbound(spi), true, now));
       }
-      next = std::min(next, path.last_sent + options.keepalive);
     });
-    timer->arm(next, [this] { tick(); });
+    timer->arm(std::max(next, now + std::chrono::seconds(1)), [this] { tick(); });
+  }
+
+  // When the next keepalive is due.
+  TimePoint keep_alive(esp::Path& path, TimePoint now) {
+    CarrierState* const carrier = carrier_of(path.carrier);
+    if (options.keepalive == Duration::zero() || !path.peer || carrier == nullptr || carrier->kind != Carrier::kUdp) {
+      return kNever;
+    }
+    if (now >= path.last_sent + options.keepalive) {
+      Datagram keepalive{.payload = Buffer(1), .peer = Destination(*path.peer, Network::kUdp), .local = path.local};
+      *keepalive.payload.append(1) = esp::kNatKeepalive;
+      carrier->conduit->send(std::span(&keepalive, 1));
+      path.last_sent = now;
+    }
+    return path.last_sent + options.keepalive;
+  }
+
+  // When the SA's age may change by time alone.
+  template <typename Sa>
+  TimePoint keep_time(Sa& sa, bool inbound, TimePoint now) {
+    if (sa.age(now) == esp::SaAge::kHard) sa.expire();
+    note_age(sa, inbound, now);
+    return sa.age(now) == esp::SaAge::kHard ? kNever : sa.usage().deadline(now);
+  }
+
+  template <typename Sa>
+  void note_age(Sa& sa, bool inbound, TimePoint now) {
+    const auto age = sa.news(now);
+    if (!age || !on_age) return;
+    // Later, when nothing here is under way that the host might change.
+    asio::post(environment.executor, [weak = weak_from_this(), spi = sa.spi(), inbound, age = *age] {
+      const auto self = weak.lock();
+      if (self && !self->closed && self->on_age) self->on_age(spi, inbound, age);
+    });
   }
 
   void end(std::uint32_t number, std::error_code error) {
@@ -322,6 +365,7 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   FailHandler on_fail;
   OtherHandler other;
   StrayHandler stray;
+  AgeHandler on_age;
   Counters counters;
   std::uint64_t carriers_dropped = 0;  // by those that have ended
   std::optional<TimePoint> batch_now;
@@ -368,6 +412,8 @@ bool DataPlane::proved(std::uint32_t carrier) const {
 void DataPlane::on_other(OtherHandler handler) { state_->other = std::move(handler); }
 
 void DataPlane::on_stray(StrayHandler handler) { state_->stray = std::move(handler); }
+
+void DataPlane::on_age(AgeHandler handler) { state_->on_age = std::move(handler); }
 
 void DataPlane::take(std::uint32_t carrier, std::span<Datagram> datagrams) { state_->open(carrier, datagrams); }
 

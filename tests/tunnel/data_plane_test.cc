@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/simulator.h"
+#include "winze/base/bytes.h"
 #include "winze/base/error.h"
 #include "winze/proto/ip/icmp.h"
 
@@ -33,9 +34,7 @@ class ScriptedConduit final : public PacketConduit {
  public:
   ScriptedConduit(const Executor& executor, Script& script) : executor_(executor), script_(script) {}
   std::size_t send(std::span<Datagram> datagrams) override {
-    for (Datagram& datagram : datagrams) {
-      script_.sent.push_back({.payload = std::move(datagram.payload), .peer = datagram.peer, .local = datagram.local});
-    }
+    for (Datagram& datagram : datagrams) script_.sent.push_back(std::move(datagram));
     return datagrams.size();
   }
   void receive(ReceiveHandler handler) override { script_.handler = std::move(handler); }
@@ -280,6 +279,125 @@ TEST_CASE("data plane: packets of another thread's SAs are passed on") {
   CHECK(near.plane.counters().drops[esp::Drop::kUnknownSpi] == 0);
   near.outer.feed(near.from(kPeer, Buffer::copy_of(std::string("\0\0\x30\0", 4) + std::string(40, 'x'))));
   CHECK(near.plane.counters().drops[esp::Drop::kUnknownSpi] == 1);
+}
+
+TEST_CASE("data plane: SAs tell their age, by time and by use, and end at their hard limit") {
+  Fixture f(kToPeer);
+  const TimePoint begun = f.sim.now();
+  struct Told {
+    std::uint32_t spi;
+    bool inbound;
+    esp::SaAge age;
+    Duration after;
+  };
+  std::vector<Told> told;
+  f.plane.on_age([&](std::uint32_t spi, bool inbound, esp::SaAge age) {
+    told.push_back({spi, inbound, age, f.sim.now() - begun});
+  });
+  esp::SaConfig timed = config(0x1001);
+  timed.lifetime = {.soft_at = begun + 60s, .hard_at = begun + 90s};
+  f.child.set_outbound(*esp::OutboundSa::create(timed, f.sim.environment().random));
+  esp::SaConfig counted = config(0x2001);
+  counted.lifetime = {.soft_packets = 2, .hard_packets = 3};
+  REQUIRE(f.plane.database().add_inbound(f.child, *esp::InboundSa::create(counted)));
+  auto far_out = *esp::OutboundSa::create(config(0x2001), f.sim.environment().random);
+  for (int i = 0; i < 4; ++i) {
+    Buffer packet = Fixture::packet(4);
+    REQUIRE(far_out.seal(packet, esp::kNextHeaderV4) == esp::Drop::kNone);
+    f.outer.feed(f.from(kPeer, std::move(packet)));
+    f.sim.run_ready();
+  }
+  REQUIRE(told.size() == 2);
+  CHECK((told[0].spi == 0x2001 && told[0].inbound && told[0].age == esp::SaAge::kSoft));
+  CHECK(told[1].age == esp::SaAge::kHard);
+  CHECK(f.plane.database().inbound(0x2001)->drops()[esp::Drop::kExpired] == 1);
+  f.sim.run_for(120s);
+  REQUIRE(told.size() == 4);
+  CHECK((told[2].spi == 0x1001 && !told[2].inbound && told[2].age == esp::SaAge::kSoft));
+  CHECK((told[2].after >= 60s && told[2].after <= 81s));
+  CHECK((told[3].age == esp::SaAge::kHard && told[3].after >= 90s && told[3].after <= 91s));
+  f.inner.feed(f.from({}, Fixture::packet(4)));
+  CHECK(f.child.outbound()->drops()[esp::Drop::kExpired] == 1);
+}
+
+TEST_CASE("data plane: traffic classes pass both ways, and congestion on the way is told inside (RFC 6040)") {
+  Fixture f(kToPeer);
+  Buffer packet = Fixture::packet(4);
+  ip::set_traffic_class(packet.span(), 0xb9);  // EF, ECT(1)
+  f.inner.feed(f.from({}, std::move(packet)));
+  REQUIRE(f.outer.sent.size() == 1);
+  CHECK(f.outer.sent[0].traffic_class == 0xb9);
+  Buffer back = Fixture::packet(4);
+  ip::set_traffic_class(back.span(), 0xb8 | 2);  // ECT(0)
+  auto datagrams = f.from(kPeer, f.sealed(std::move(back)));
+  datagrams[0].traffic_class = 0xb8 | 3;  // a router has marked it
+  f.outer.feed(std::move(datagrams));
+  REQUIRE(f.inner.sent.size() == 1);
+  CHECK(ip::parse(f.inner.sent[0].payload.span())->traffic_class == (0xb8 | 3));
+  auto marked = f.from(kPeer, f.sealed(Fixture::packet(4)));  // whose transport does not know ECN
+  marked[0].traffic_class = 3;
+  f.outer.feed(std::move(marked));
+  CHECK(f.inner.sent.size() == 1);
+  CHECK(f.plane.database().inbound(0x2000)->drops()[esp::Drop::kCongestion] == 1);
+}
+
+TEST_CASE("data plane: IPv6 inside never gets less than 1280 bytes: what does not fit then is cut outside") {
+  Fixture f({.path = {.peer = kPeer, .mtu = 1200}});
+  f.inner.feed(f.from({}, Fixture::packet(6, 1280)));
+  f.inner.feed(f.from({}, Fixture::packet(6, 1200)));
+  REQUIRE(f.outer.sent.size() == 2);
+  CHECK(f.outer.sent[0].may_be_cut);
+  CHECK_FALSE(f.outer.sent[1].may_be_cut);
+  f.inner.feed(f.from({}, Fixture::packet(6, 1281)));
+  REQUIRE(f.inner.sent.size() == 1);
+  CHECK(ip::parse_packet_too_big(f.inner.sent[0].payload.span())->mtu == 1280);
+  f.inner.feed(f.from({}, Fixture::packet(4, 1201)));
+  REQUIRE(f.inner.sent.size() == 2);
+  CHECK(ip::parse_packet_too_big(f.inner.sent[1].payload.span())->mtu == 1200);
+}
+
+// A SYN that offers an MSS of 1460.
+Buffer syn() {
+  Buffer out(128, 40);
+  const std::uint8_t tcp[] = {0x03, 0xe8, 0,    80,   0, 0, 0, 1, 0, 0, 0,    0,
+                              0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4};
+  out.append(std::span<const std::uint8_t>(tcp));
+  REQUIRE(ip::prepend_header(
+      out,
+      {.source = *IpAddress::parse("10.0.0.1"), .destination = *IpAddress::parse("10.1.0.1"), .protocol = ip::kTcp}));
+  const IpAddress from = ip::source_of(out.span()), to = ip::destination_of(out.span());
+  store_u16(out.data() + 36, ip::pseudo_checksum(from, to, ip::kTcp, out.span().subspan(20)));
+  return out;
+}
+
+TEST_CASE("data plane: the MSS of TCP fits into the path, both ways, or is left alone") {
+  for (const bool clamps : {true, false}) {
+    Fixture f({.path = {.peer = kPeer, .mtu = 1300}}, {.clamp_mss = clamps});
+    const auto mss = [](Buffer& packet) { return load_u16(packet.data() + 42); };
+    f.inner.feed(f.from({}, syn()));
+    REQUIRE(f.far_in.open(f.outer.sent[0].payload).drop == esp::Drop::kNone);
+    CHECK(mss(f.outer.sent[0].payload) == (clamps ? 1260 : 1460));
+    f.outer.feed(f.from(kPeer, f.sealed(syn())));
+    CHECK(mss(f.inner.sent[0].payload) == (clamps ? 1260 : 1460));
+  }
+}
+
+TEST_CASE("data plane: dummies and transport mode") {
+  Fixture f({.how = {.mode = esp::Mode::kTransport}, .path = {.peer = kPeer}});
+  Buffer dummy;
+  REQUIRE(f.far_out.seal_dummy(dummy, 100, f.sim.environment().random) == esp::Drop::kNone);
+  f.outer.feed(f.from(kPeer, std::move(dummy)));
+  CHECK(f.inner.sent.empty());
+  const esp::DropCounters& drops = f.plane.database().inbound(0x2000)->drops();
+  CHECK(drops[esp::Drop::kDummy] == 1);
+  CHECK(drops.total() == 0);
+  // The packet that comes out has the addresses that the datagram had.
+  auto datagrams = f.from(kPeer, f.sealed(Buffer::copy_of(std::string(12, '\0')), ip::kUdp));
+  datagrams[0].local = *IpAddress::parse("192.0.2.1");
+  f.outer.feed(std::move(datagrams));
+  REQUIRE(f.inner.sent.size() == 1);
+  CHECK(ip::source_of(f.inner.sent[0].payload.span()) == kPeer.address);
+  CHECK(ip::destination_of(f.inner.sent[0].payload.span()).to_string() == "192.0.2.1");
 }
 
 TEST_CASE("data plane: policies, and what has none") {

@@ -7,7 +7,11 @@
 // A carrier is a conduit of ESP: datagrams of UDP (RFC 3948), payloads of protocol 50, or packets framed in a stream
 // (RFC 9329). Whether outer packets may be cut on the way (DF) is the socket's to say: DatagramSocketOptions::path_mtu.
 // Each packet in is dropped and counted, or goes on; nothing waits but fragments. All of a data plane belongs to one
-// executor: for several cores make several, with SAs of their own (RFC 9611).
+// executor: for several cores make several, with SAs of their own (RFC 9611). Time limits of SAs are kept to the
+// second.
+//
+// AH has no place here: it covers the outer headers, which a socket's kernel makes. A host that has whole packets uses
+// winze/proto/ah/sa.h.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -60,6 +64,10 @@ class DataPlane {
   // port, one a thread (winze/io/udp.h, Steering): the host brings it to the one whose it is.
   using StrayHandler = absl::AnyInvocable<bool(std::uint32_t spi, Datagram&)>;
 
+  // An SA has reached an age: soft, so that the host makes another; hard, so that it passes nothing any more. Told from
+  // the executor, once for each.
+  using AgeHandler = absl::AnyInvocable<void(std::uint32_t spi, bool inbound, esp::SaAge)>;
+
   // `inner` needs no peers.
   DataPlane(Environment& environment, ConduitPtr inner, const DataPlaneOptions& options, FailHandler on_fail);
   ~DataPlane();
@@ -76,6 +84,7 @@ class DataPlane {
   bool proved(std::uint32_t carrier) const;
   void on_other(OtherHandler handler);
   void on_stray(StrayHandler handler);
+  void on_age(AgeHandler handler);
   // As if it had come by that carrier.
   void take(std::uint32_t carrier, std::span<Datagram> datagrams);
   // Sends what is no packet, such as IKE, through a carrier.

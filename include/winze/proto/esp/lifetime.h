@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "winze/base/time.h"
 
@@ -16,6 +17,19 @@ struct Lifetime {
 
 enum class SaAge : std::uint8_t { kFresh, kSoft, kHard };
 
+// Says each age of an SA once.
+class AgeNews {
+ public:
+  std::optional<SaAge> of(SaAge age) noexcept {
+    if (age <= told_) return std::nullopt;
+    told_ = age;
+    return age;
+  }
+
+ private:
+  SaAge told_ = SaAge::kFresh;
+};
+
 class Usage {
  public:
   Usage() = default;
@@ -29,7 +43,7 @@ class Usage {
   std::uint64_t packets() const noexcept { return packets_; }
   std::uint64_t bytes() const noexcept { return bytes_; }
 
-  // Whether one more packet may pass. The time is not asked for here: the host calls expire() at hard_at.
+  // Whether one more packet may pass. The time is not asked for here: who keeps it calls expire() at hard_at.
   bool allows_more() const noexcept {
     return packets_ < limits_.hard_packets && bytes_ < limits_.hard_bytes && !expired_;
   }

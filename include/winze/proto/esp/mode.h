@@ -32,7 +32,8 @@ struct Encapsulation {
   IpAddress inner_local, inner_remote;  // kBeet
   ip::EcnMode ecn = ip::EcnMode::kNormal;
   std::optional<std::uint8_t> dscp;  // of the outer header, 0 to 63; none: as the inner one
-  DfPolicy df = DfPolicy::kCopy;     // of an outer IPv4 header; an inner IPv6 packet counts as set
+  // Of the outer headers that seal_packet() makes; a socket has its own (DatagramSocketOptions::path_mtu).
+  DfPolicy df = DfPolicy::kCopy;  // IPv4; an inner IPv6 packet counts as set
   std::uint8_t hop_limit = 64;
   // RFC 3948: the ports of a UDP header around ESP; 0: none.
   std::uint16_t local_port = 0, remote_port = 0;

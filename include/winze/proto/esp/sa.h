@@ -79,6 +79,8 @@ class OutboundSa {
 
   // kSoft also when a 32-bit sequence number nears its end.
   SaAge age(TimePoint now) const noexcept;
+  // The age, when it has grown since this was last asked.
+  std::optional<SaAge> news(TimePoint now) noexcept { return news_.of(age(now)); }
   // Ends the SA: what comes now is dropped as expired.
   void expire() noexcept { usage_.expire(); }
   const Usage& usage() const noexcept { return usage_; }
@@ -101,6 +103,7 @@ class OutboundSa {
   std::uint64_t next_ = 1;
   std::uint64_t last_ = 0;  // the highest number there is
   Usage usage_;
+  AgeNews news_;
   std::unique_ptr<Transform> transform_;
   DropCounters drops_;
 };
@@ -129,6 +132,7 @@ class InboundSa {
   std::uint32_t spi() const noexcept { return spi_; }
   std::uint64_t highest_sequence() const noexcept { return window_.top(); }
   SaAge age(TimePoint now) const noexcept { return usage_.age(now); }
+  std::optional<SaAge> news(TimePoint now) noexcept { return news_.of(age(now)); }
   void expire() noexcept { usage_.expire(); }
   const Usage& usage() const noexcept { return usage_; }
   const DropCounters& drops() const noexcept { return drops_; }
@@ -151,6 +155,7 @@ class InboundSa {
   bool short_sha2_ = false;
   ReplayWindow window_;
   Usage usage_;
+  AgeNews news_;
   std::unique_ptr<Transform> transform_;
   DropCounters drops_;
 };
