@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "plain_dialers.h"
-#include "winze/base/status.h"
+#include "transports.h"
 #include "winze/layer/client.h"
 #include "winze/proto/user_id.h"
 
@@ -69,61 +69,7 @@ class Assembly {
     if (!via.ok()) return via.status();
     DialerPtr dialer =
         *via ? std::make_shared<FixedDialer>(*via, server) : tcp_to(environment_, server, dial_options(outbound));
-    if (auto context = contexts_.outbound(index)) {
-      std::string name = outbound.stream.tls->server_name;
-      if (name.empty()) name = server.host_text();
-      dialer = tls::client(context, name)(environment_, std::move(dialer));
-    }
-    switch (outbound.stream.network) {
-      case StreamSettings::Network::kTcp:
-        return dialer;
-      case StreamSettings::Network::kWebSocket:
-        return over_ws(outbound, server, std::move(dialer));
-      case StreamSettings::Network::kHttpUpgrade:
-        return over_http_upgrade(outbound, server, std::move(dialer));
-    }
-    return dialer;
-  }
-
-  // As V2Ray has it: the server as it is configured, without the port where it is HTTP's or HTTPS's own.
-  static std::string host_field(const std::string& configured, const Destination& server) {
-    if (!configured.empty()) return configured;
-    std::string host = server.to_string();
-    if (server.port == 80 || server.port == 443) host.resize(host.rfind(':'));
-    return host;
-  }
-
-  static std::vector<http::Field> to_fields(const std::vector<std::pair<std::string, std::string>>& headers) {
-    std::vector<http::Field> out;
-    for (const auto& [name, value] : headers) out.push_back({name, value});
-    return out;
-  }
-
-  absl::StatusOr<DialerPtr> over_ws(const OutboundOptions& outbound, const Destination& server, DialerPtr below) {
-    const WebSocketOptions& o = outbound.stream.ws;
-    const bool xray = o.early_data_header == ws::kProtocolField;
-    ws::ClientOptions client{.host = host_field(o.host, server),
-                             .path = o.path,
-                             .fields = to_fields(o.headers),
-                             .early_data = {.max = o.early_data, .field = o.early_data_header, .all_or_nothing = xray},
-                             .ending = o.half_close ? ws::Ending::kHalf : ws::Ending::kBoth};
-    if (const absl::Status status = ws::validate(client); !status.ok()) {
-      return absl::InvalidArgumentError(outbound.path +
-                                        ".streamSettings.wsSettings: " + std::string(message_of(status)));
-    }
-    return ws::client(std::move(client))(environment_, std::move(below));
-  }
-
-  absl::StatusOr<DialerPtr> over_http_upgrade(const OutboundOptions& outbound, const Destination& server,
-                                              DialerPtr below) {
-    const HttpUpgradeOptions& o = outbound.stream.http_upgrade;
-    httpupgrade::ClientOptions client{
-        .host = host_field(o.host, server), .path = o.path, .fields = to_fields(o.headers)};
-    if (const absl::Status status = httpupgrade::validate(client); !status.ok()) {
-      return absl::InvalidArgumentError(outbound.path +
-                                        ".streamSettings.httpupgradeSettings: " + std::string(message_of(status)));
-    }
-    return httpupgrade::client(std::move(client))(environment_, std::move(below));
+    return over_transports(environment_, outbound, contexts_.outbound(index), server, std::move(dialer));
   }
 
   // The proxy protocol `layer`, over the way to its server.
@@ -142,9 +88,10 @@ class Assembly {
     TcpDialOptions tcp = dial_options(outbound);
     if (settings.strategy == FreedomOutbound::Strategy::kUseIpv4) tcp.family = TcpDialOptions::Family::kV4;
     if (settings.strategy == FreedomOutbound::Strategy::kUseIpv6) tcp.family = TcpDialOptions::Family::kV6;
-    DialerPtr dialer = *via ? *via : tcp_dialer(environment_, tcp);
-    if (!settings.redirect) return dialer;
-    return redirect_dialer(std::move(dialer), settings.redirect->first, settings.redirect->second);
+    auto dialer =
+        over_transports(environment_, outbound, contexts_.outbound(index), *via ? *via : tcp_dialer(environment_, tcp));
+    if (!dialer.ok() || !settings.redirect) return dialer;
+    return redirect_dialer(std::move(*dialer), settings.redirect->first, settings.redirect->second);
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t, const BlackholeOutbound& settings) {

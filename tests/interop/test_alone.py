@@ -1,7 +1,7 @@
 """curl and winze alone: the inbounds, straight to the origin."""
 import pytest
 
-from harness import HOST, Origin, client, curl, fetch_sha256, free_port, listener
+from harness import HOST, Origin, client, curl, fetch_sha256, free_port, listener, stream
 
 FREEDOM = {"tag": "direct", "protocol": "freedom"}
 ACCOUNTS = [{"user": "alice", "pass": "correct horse"}]
@@ -78,3 +78,20 @@ def test_blackhole(stage, origin):
     assert curl("-x", f"socks5h://{HOST}:{port}", url).returncode == 52  # empty reply
     result = curl("-o", "/dev/null", "-w", "%{http_code}", "-x", f"socks5h://{HOST}:{other}", url)
     assert result.stdout == b"403"
+
+
+@pytest.mark.parametrize("kind", ["tls", "ws", "ws-tls"])
+@pytest.mark.parametrize("maker", ["winze", "v2ray"])
+def test_freedom_with_transports(stage, origin, hashes, maker, kind):
+    """What freedom dials gets the transports of its streamSettings, and is never spoken to without them."""
+    door, port, wrong = free_port(), free_port(), free_port()
+    inbound = listener("dokodemo-door", door, address=HOST, port=origin.port) | {"streamSettings": stream(kind, "server")}
+    stage.start("winze", client([inbound], FREEDOM), [door], "far")
+    freedom = FREEDOM | {"streamSettings": stream(kind, "client")}
+    stage.start(maker, client([listener("socks", port)], freedom), [port], "near")
+    url = f"http://{HOST}:{door}/64m.bin"
+    assert fetch_sha256(url, "-x", f"socks5h://{HOST}:{port}") == hashes["64m.bin"]
+    if kind != "ws":
+        freedom = FREEDOM | {"streamSettings": stream(kind, "client", name="b.test")}
+        stage.start(maker, client([listener("socks", wrong)], freedom), [wrong], "wrong")
+        assert curl("-x", f"socks5h://{HOST}:{wrong}", url).returncode != 0

@@ -139,7 +139,7 @@ struct InboundOptions {
 
 // --- outbounds ---
 
-struct FreedomOutbound {
+struct FreedomOutbound {  // with transports in `stream`, for TCP alone: it opens no conduits then
   enum class Strategy { kAsIs, kUseIp, kUseIpv4, kUseIpv6 } strategy = Strategy::kAsIs;
   std::optional<std::pair<std::string, std::uint16_t>> redirect;  // host (empty: keep) and port (0: keep)
 };
