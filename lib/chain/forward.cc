@@ -6,6 +6,7 @@
 
 #include "refusal.h"
 #include "winze/base/error.h"
+#include "winze/io/idle_timer.h"
 #include "winze/proto/http/answer.h"
 #include "winze/proto/http/forward_request.h"
 #include "winze/proto/http/forward_response.h"
@@ -25,7 +26,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
         record(connection),
         client(std::move(stream)),
         requests(*inbound->forward),
-        timer(env.clock.make_timer()),
+        idle(env.clock),
         done(std::move(on_done)) {}
 
   // --- one request after the other ---
@@ -34,8 +35,9 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record = pattern;
     begun = environment.clock.now();
     exchange_open = false;
-    limit = std::min<Duration>(inbound->policy.idle, std::chrono::seconds(kKeepAliveSeconds));
-    touch();
+    constexpr Duration kKeepAlive = std::chrono::seconds(kKeepAliveSeconds);
+    const Duration limit = inbound->policy.idle;
+    limit_silence(limit == Duration::zero() ? kKeepAlive : std::min(limit, kKeepAlive));
     pump_request({});
   }
 
@@ -66,7 +68,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
   void read_client() {
     client->read([self = shared_from_this()](std::error_code error, Buffer data) {
       if (self->over) return;
-      self->touch();
+      self->idle.touch();
       if (!error) return self->pump_request(std::move(data));
       const bool orderly = error == Errc::kEof && self->requests.is_between() && !self->exchange_open;
       self->end(orderly ? "" : "request", orderly ? std::error_code() : error);
@@ -75,7 +77,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
 
   void dial(Buffer head) {
     exchange_open = true;
-    limit = inbound->policy.idle;
+    limit_silence(inbound->policy.idle);
     record.destination = requests.request().proxy.destination;
     record.user = requests.request().proxy.user;
     const Route route = inbound->router(record);
@@ -103,7 +105,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record.up += data.size();
     origin->write(std::move(data), [self = shared_from_this(), last](std::error_code error) {
       if (self->over || !self->response) return;
-      self->touch();
+      self->idle.touch();
       // The origin may have answered early and closed; its response decides.
       if (error) return;
       if (!last) return self->pump_request({});
@@ -118,7 +120,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
   void read_origin() {
     origin->read([self = shared_from_this()](std::error_code error, Buffer data) {
       if (self->over) return;
-      self->touch();
+      self->idle.touch();
       if (!error) {
         self->from_origin = std::move(data);
         return self->pump_response();
@@ -142,7 +144,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record.down += out.size();
     client->write(std::move(out), [self = shared_from_this(), event](std::error_code error) {
       if (self->over) return;
-      self->touch();
+      self->idle.touch();
       if (error) return self->end("client", error);
       if (event == Event::kBytes) return self->pump_response();
       self->response_complete = true;
@@ -167,7 +169,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record.stage = stage;
     record.error = error;
     // Leaves time for the answer to go out, but not more than the handshake would have.
-    limit = inbound->policy.handshake;
+    limit_silence(inbound->policy.handshake);
     exchange_open = true;
     client->write(std::move(answer), [self = shared_from_this()](std::error_code) {
       if (self->over) return;
@@ -186,7 +188,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
     if (std::exchange(over, true)) return;
     report(std::string(stage), error);
     step.detach();
-    timer->disarm();
+    idle.stop();
     client->close();
     if (origin) origin->close();
     if (auto finished = std::exchange(done, nullptr)) finished();
@@ -198,14 +200,14 @@ struct Forward : std::enable_shared_from_this<Forward> {
     asio::post(environment.executor, [self = shared_from_this()] { self->end("session", Errc::kAborted); });
   }
 
-  // --- time: one timer, re-armed when it fires early ---
+  // --- time ---
 
-  void touch() { last_activity = environment.clock.now(); }
-  void watch() {
-    timer->arm(last_activity + limit, [weak = weak_from_this()] {
+  // From now on.
+  void limit_silence(Duration limit) {
+    idle.touch();
+    idle.start(limit, [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (!self || self->over) return;
-      if (self->environment.clock.now() < self->last_activity + self->limit) return self->watch();
       self->end(self->exchange_open ? "idle" : "", self->exchange_open ? Errc::kTimedOut : std::error_code());
     });
   }
@@ -221,12 +223,10 @@ struct Forward : std::enable_shared_from_this<Forward> {
   std::optional<http::ForwardResponse> response;
   Buffer from_client;
   Buffer from_origin;
-  TimerPtr timer;
+  IdleTimer idle;
   absl::AnyInvocable<void()> done;
   Pending step;
   TimePoint begun;
-  TimePoint last_activity;
-  Duration limit{0};
   bool exchange_open = false;  // a request is under way: its end is worth a record
   bool request_complete = false;
   bool response_complete = false;
@@ -240,7 +240,6 @@ Pending forward(Environment& environment, std::shared_ptr<const Inbound> inbound
   auto forwarding =
       std::make_shared<Forward>(environment, std::move(inbound), connection, std::move(client), std::move(done));
   forwarding->next_request();
-  forwarding->watch();
   return Pending([weak = std::weak_ptr(forwarding)] {
     if (auto strong = weak.lock()) strong->cancel();
   });

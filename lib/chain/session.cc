@@ -69,6 +69,7 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   Duration time_left() const {
+    if (inbound->policy.handshake == Duration::zero()) return Duration::zero();
     const Duration spent = environment.clock.now() - begun;
     return std::max(inbound->policy.handshake - spent, Duration(1));
   }

@@ -1,5 +1,6 @@
 #include "inbounds.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -18,11 +19,14 @@
 namespace winze::node {
 namespace {
 
+// V2Ray's 0 seconds is over at once, where a chain's zero is no limit.
+Duration or_at_once(Duration limit) { return std::max(limit, Duration(1)); }
+
 chain::Policy to_policy(const PolicyLevel& level) {
   return {.handshake = level.handshake,
           .idle = level.idle,
-          .uplink_only = level.uplink_only,
-          .downlink_only = level.downlink_only};
+          .uplink_only = or_at_once(level.uplink_only),
+          .downlink_only = or_at_once(level.downlink_only)};
 }
 
 std::shared_ptr<const Credentials> to_credentials(const std::vector<Account>& accounts) {

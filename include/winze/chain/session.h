@@ -36,7 +36,7 @@ struct Connection {
   std::string detail;  // what the error code does not say
 };
 
-// V2Ray's policy timers.
+// The timers of V2Ray's policy; but zero is no limit here, for all of them.
 struct Policy {
   Duration handshake{std::chrono::seconds(4)};  // from the accept to the request
   Duration idle{std::chrono::seconds(300)};     // connIdle

@@ -20,7 +20,7 @@ struct Traffic {
   std::atomic<std::uint64_t> down{0};
 };
 
-// The timers are V2Ray's policy of the same names. Zero: none.
+// The timers of V2Ray's policy of the same names; but zero is no limit here, for all of them.
 struct RelayOptions {
   Duration idle{std::chrono::seconds(300)};         // connIdle: no byte in either direction
   Duration uplink_only{std::chrono::seconds(2)};    // no byte for so long after the downlink has ended

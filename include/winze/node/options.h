@@ -171,7 +171,9 @@ struct OutboundOptions {
 
 // --- the whole ---
 
-// V2Ray's policy timers; the defaults are the documented ones (4 s, 300 s, 2 s, 5 s), not those of its code.
+// V2Ray's policy timers; the defaults are the documented ones (4 s, 300 s, 2 s, 5 s), not those of its code. Zero for
+// uplink_only and downlink_only is V2Ray's: once one direction has ended the other does at once. Zero for handshake and
+// idle, with which no connection of V2Ray's would live, is no limit.
 struct PolicyLevel {
   Duration handshake{std::chrono::seconds(4)};
   Duration idle{std::chrono::seconds(300)};

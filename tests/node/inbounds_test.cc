@@ -1,0 +1,112 @@
+// What an inbound's options come to: sessions under the timers of its policy.
+#include "node/inbounds.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "support/fake_dialer.h"
+#include "support/simulator.h"
+#include "winze/base/error.h"
+#include "winze/io/memory.h"
+
+namespace winze::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A session of the only inbound of `options`, dialing by a fake.
+struct Fixture {
+  explicit Fixture(NodeOptions node_options) : options(std::move(node_options)) {
+    auto contexts = TlsContexts::create(options);
+    REQUIRE(contexts.ok());
+    auto made = make_inbound(sim.environment(), options, 0, **contexts);
+    REQUIRE(made.ok());
+    inbound = std::move(*made);
+    inbound->router = [this](const chain::Connection&) { return chain::Route{"out", dialer}; };
+    inbound->on_end = [this](const chain::Connection& connection) { records.push_back(connection); };
+    auto [near, far] = memory_pair(sim.environment());
+    client = std::move(near);
+    session = chain::serve(sim.environment(), inbound, std::move(far), [this] { ended = sim.now() - begun; });
+    sim.run_ready();
+  }
+
+  void send(std::string_view text) {
+    client->write(Buffer::copy_of(text), [](std::error_code) {});
+    sim.run_ready();
+  }
+  // The server's end of what the session has dialed.
+  StreamPtr connect() {
+    REQUIRE(dialer->dials.size() == 1);
+    auto [near, far] = memory_pair(sim.environment());
+    test::answer(dialer->dials[0], {}, std::move(near));
+    sim.run_ready();
+    return std::move(far);
+  }
+
+  test::Simulator sim{1};
+  TimePoint begun = sim.now();
+  NodeOptions options;
+  std::shared_ptr<test::FakeDialer> dialer = std::make_shared<test::FakeDialer>(sim.environment());
+  std::shared_ptr<chain::Inbound> inbound;
+  StreamPtr client;
+  Pending session;
+  std::vector<chain::Connection> records;
+  std::optional<Duration> ended;
+};
+
+NodeOptions node_options(decltype(InboundOptions::settings) settings, PolicyLevel level0) {
+  NodeOptions out;
+  out.policy_levels = {{0, level0}};
+  out.inbounds.emplace_back().settings = std::move(settings);
+  return out;
+}
+
+constexpr std::string_view kGet = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+TEST_CASE("policy: with uplinkOnly and downlinkOnly 0 the end of one direction is that of both, as in V2Ray") {
+  for (const bool client_ends : {true, false}) {
+    CAPTURE(client_ends);
+    Fixture f(node_options(DokodemoInbound{.destination = Destination("a.test", 80)},
+                           {.uplink_only = Duration(0), .downlink_only = Duration(0)}));
+    const StreamPtr server = f.connect();
+    f.sim.run_for(10s);
+    CHECK_FALSE(f.ended);
+    (client_ends ? f.client : server)->shutdown_write([](std::error_code) {});
+    f.sim.run_for(1ms);
+    REQUIRE(f.ended);
+    CHECK_FALSE(f.records.at(0).error);
+  }
+}
+
+TEST_CASE("policy: connIdle 0 and handshake 0 are no limits") {
+  const PolicyLevel unlimited{.handshake = Duration(0), .idle = Duration(0)};
+  SUBCASE("of a connection") {
+    Fixture f(node_options(DokodemoInbound{.destination = Destination("a.test", 80)}, unlimited));
+    const StreamPtr server = f.connect();
+    f.sim.run_for(1000h);
+    CHECK_FALSE(f.ended);
+  }
+  SUBCASE("of a request under way, to the proxy or to an origin") {
+    Fixture f(node_options(HttpInbound{}, unlimited));
+    f.sim.run_for(1000h);
+    f.send(kGet);
+    const StreamPtr server = f.connect();
+    f.sim.run_for(1000h);
+    CHECK_FALSE(f.ended);
+  }
+}
+
+TEST_CASE("policy: a handshake that does not come ends the connection") {
+  Fixture f(node_options(SocksInbound{}, {.handshake = 3s}));
+  f.send("\x05");
+  f.sim.run_for(2s);
+  CHECK_FALSE(f.ended);
+  f.sim.run_for(2s);
+  CHECK(f.ended == 3s);
+  CHECK(f.records.at(0).error == Errc::kTimedOut);
+  CHECK(f.records.at(0).stage == "socks");
+}
+
+}  // namespace
+}  // namespace winze::node
