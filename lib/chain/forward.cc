@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "record.h"
 #include "refusal.h"
 #include "winze/base/error.h"
 #include "winze/io/idle_timer.h"
@@ -77,7 +78,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
 
   void dial(Buffer head) {
     exchange_open = true;
-    limit_silence(inbound->policy.idle);
+    limit_silence(policy_for(*inbound, requests.request().proxy.level).idle);
     record.destination = requests.request().proxy.destination;
     record.user = requests.request().proxy.user;
     const Route route = inbound->router(record);

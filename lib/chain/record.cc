@@ -4,6 +4,10 @@
 
 namespace winze::chain {
 
+Policy policy_for(const Inbound& inbound, std::uint32_t level) {
+  return inbound.policy_of ? inbound.policy_of(level) : inbound.policy;
+}
+
 RelayOptions relay_options(const Policy& policy) {
   return {.idle = policy.idle,
           .uplink_only = policy.uplink_only,

@@ -107,8 +107,7 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   RelayOptions options() const {
-    const bool known = proxy != nullptr && inbound->policy_of;
-    return relay_options(known ? inbound->policy_of(proxy->request().level) : inbound->policy);
+    return relay_options(proxy != nullptr ? policy_for(*inbound, proxy->request().level) : inbound->policy);
   }
 
   void start_relay(StreamPtr stream) {

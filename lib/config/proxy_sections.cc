@@ -13,7 +13,7 @@ node::Account read_account(ObjectReader& object) {
   node::Account out;
   out.user = object.string("user");
   out.password = object.secret("pass");
-  out.level = read_level(object, "level");
+  if (object.find("level") != nullptr) out.level = read_level(object, "level");
   object.ignore({"email"});
   if (out.user.empty()) object.fail("user", "missing: the account's name");
   if (out.user.size() > 255 || out.password.size() > 255)

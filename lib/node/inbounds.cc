@@ -29,10 +29,12 @@ chain::Policy to_policy(const PolicyLevel& level) {
           .downlink_only = or_at_once(level.downlink_only)};
 }
 
-std::shared_ptr<const Credentials> to_credentials(const std::vector<Account>& accounts) {
+std::shared_ptr<const Credentials> to_credentials(const std::vector<Account>& accounts, std::uint32_t level) {
   if (accounts.empty()) return nullptr;
   auto list = std::make_shared<PasswordList>();
-  for (const Account& account : accounts) list->add(account.user, as_text(account.password.span()));
+  for (const Account& account : accounts) {
+    list->add(account.user, as_text(account.password.span()), account.level.value_or(level));
+  }
   return list;
 }
 
@@ -129,12 +131,19 @@ class Builder {
   socks::ServerOptions socks_options(const SocksInbound& settings) {
     out_->packets = chain::Inbound::Packets::kAssociation;
     out_->associate_at = settings.ip;
-    return {.credentials = to_credentials(settings.accounts), .udp = settings.udp};
+    return {.credentials = take_accounts(settings.accounts, settings.level), .udp = settings.udp};
+  }
+
+  // The policy is the inbound's level's until an account says otherwise.
+  std::shared_ptr<const Credentials> take_accounts(const std::vector<Account>& accounts, std::uint32_t level) {
+    out_->policy = to_policy(options_.policy(level));
+    if (accounts.empty()) out_->policy_of = nullptr;
+    return to_credentials(accounts, level);
   }
 
   absl::Status add(const HttpInbound& settings) {
     out_->protocol = "http";
-    const http::ServerOptions server{.credentials = to_credentials(settings.accounts)};
+    const http::ServerOptions server{.credentials = take_accounts(settings.accounts, settings.level)};
     out_->make_proxy = [server](const chain::Connection&) { return std::make_unique<http::ServerCodec>(server); };
     out_->forward = http::ForwardOptions{.credentials = server.credentials};
     return absl::OkStatus();

@@ -4,11 +4,11 @@
 
 namespace winze {
 
-void PasswordList::add(std::string_view user, std::string_view password) {
-  accounts_.push_back({std::string(user), Secret(password)});
+void PasswordList::add(std::string_view user, std::string_view password, std::uint32_t level) {
+  accounts_.push_back({std::string(user), Secret(password), level});
 }
 
-std::optional<std::string> PasswordList::check(std::string_view user, std::string_view password) const {
+std::optional<ProxyAccount> PasswordList::check(std::string_view user, std::string_view password) const {
   const Account* found = nullptr;
   for (const Account& account : accounts_) {
     // Both are always compared: & and not &&.
@@ -17,7 +17,7 @@ std::optional<std::string> PasswordList::check(std::string_view user, std::strin
     if (equal) found = &account;
   }
   if (found == nullptr) return std::nullopt;
-  return found->user;
+  return ProxyAccount{found->user, found->level};
 }
 
 }  // namespace winze

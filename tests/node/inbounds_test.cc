@@ -108,5 +108,52 @@ TEST_CASE("policy: a handshake that does not come ends the connection") {
   CHECK(f.records.at(0).stage == "socks");
 }
 
+TEST_CASE("policy: that of the inbound's userLevel, or of the account's own level") {
+  const auto accounts = [](std::optional<std::uint32_t> level) {
+    std::vector<Account> out;
+    out.push_back({.user = "u", .password = Secret(std::string_view("p")), .level = level});
+    return out;
+  };
+  const std::string socks = std::string("\x05\x01\x00\x05\x01\x00\x03\x06", 8) + "a.test" + std::string("\0\x50", 2);
+  const std::string socks_login = "\x05\x01\x02\x01\x01u\x01p" + socks.substr(3);
+  const std::string connect = "CONNECT a.test:80 HTTP/1.1\r\n", get(kGet.substr(0, kGet.size() - 2)), end = "\r\n";
+  const std::string login = "Proxy-Authorization: Basic dTpw\r\n";
+  struct Case {
+    decltype(InboundOptions::settings) settings;
+    std::string request;
+    Duration limit;
+  };
+  const auto mixed = [&](std::optional<std::uint32_t> level) {
+    return MixedInbound{SocksInbound{.accounts = accounts(level), .level = 5}};
+  };
+  const Case cases[] = {
+      {SocksInbound{.level = 5}, socks, 50s},
+      {SocksInbound{.accounts = accounts(std::nullopt), .level = 5}, socks_login, 50s},
+      {SocksInbound{.accounts = accounts(7), .level = 5}, socks_login, 70s},
+      {HttpInbound{.level = 5}, connect + end, 50s},
+      {HttpInbound{.accounts = accounts(7), .level = 5}, connect + login + end, 70s},
+      {HttpInbound{.level = 5}, get + end, 50s},
+      {HttpInbound{.accounts = accounts(7), .level = 5}, get + login + end, 70s},
+      {MixedInbound{SocksInbound{.level = 5}}, socks, 50s},
+      {MixedInbound{SocksInbound{.level = 5}}, get + end, 50s},
+      {mixed(std::nullopt), get + login + end, 50s},
+      {mixed(0), connect + login + end, 300s},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.request);
+    CAPTURE(c.settings.index());
+    NodeOptions options = node_options(c.settings, {});
+    options.policy_levels.push_back({5, {.idle = 50s}});
+    options.policy_levels.push_back({7, {.idle = 70s}});
+    Fixture f(std::move(options));
+    f.send(c.request);
+    const StreamPtr server = f.connect();
+    f.sim.run_for(c.limit - 1s);
+    CHECK_FALSE(f.ended);
+    f.sim.run_for(2s);
+    CHECK(f.ended == c.limit);
+  }
+}
+
 }  // namespace
 }  // namespace winze::node

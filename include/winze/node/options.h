@@ -85,7 +85,7 @@ struct StreamSettings {
 struct Account {  // SOCKS and HTTP
   std::string user;
   Secret password;
-  std::uint32_t level = 0;
+  std::optional<std::uint32_t> level = {};  // of an inbound's; none: that of the inbound
 };
 
 struct VlessUser {

@@ -14,8 +14,8 @@ std::string basic_credentials(std::string_view user, std::string_view password) 
   return "Basic " + base64_encode(pair);
 }
 
-std::optional<std::string> check_basic(const Fields& fields, const Credentials* credentials) {
-  if (credentials == nullptr) return std::string();
+std::optional<ProxyAccount> check_basic(const Fields& fields, const Credentials* credentials) {
+  if (credentials == nullptr) return ProxyAccount();
   if (fields.count("Proxy-Authorization") != 1) return std::nullopt;
   std::string_view value = *fields.find("Proxy-Authorization");
   const std::size_t space = std::min(value.find(' '), value.size());

@@ -60,7 +60,8 @@ std::error_code ForwardRequests::accept(RequestHead& head) {
   request_ = {};
   auto account = check_basic(head.fields, options_.credentials.get());
   if (!account) return Errc::kBadCredentials;
-  request_.proxy.user = std::move(*account);
+  request_.proxy.user = std::move(account->name);
+  request_.proxy.level = account->level;
   request_.client_version = head.version;
   request_.keep_alive = wants_keep_alive(head);
   // The target is written last: a Connection field may have named Host.

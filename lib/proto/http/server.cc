@@ -28,7 +28,8 @@ StreamCodec::Handshake ServerCodec::handshake(Buffer& in, Buffer& out, std::erro
 std::error_code ServerCodec::accept_connect() {
   auto account = check_basic(head_.fields, options_.credentials.get());
   if (!account) return Errc::kBadCredentials;
-  request_.user = std::move(*account);
+  request_.user = std::move(account->name);
+  request_.level = account->level;
   // Content of a CONNECT has no meaning, and would be taken for payload.
   if (head_.body.framing != Body::Framing::kNone && head_.body != Body{Body::Framing::kLength, 0}) {
     return Errc::kBadFraming;

@@ -124,7 +124,8 @@ ServerCodec::Step ServerCodec::read_password(Buffer& in, Buffer& out, std::error
     error = Errc::kBadCredentials;
     return Step::kFailed;
   }
-  request_.user = std::move(*account);
+  request_.user = std::move(account->name);
+  request_.level = account->level;
   stage_ = Stage::kRequest;
   return Step::kNext;
 }

@@ -14,7 +14,7 @@ namespace winze::http {
 std::string basic_credentials(std::string_view user, std::string_view password);
 
 // The account of the Proxy-Authorization field; nothing when there is none, or more than one, or it is malformed or
-// wrong. Everyone's account is "" where `credentials` is null.
-std::optional<std::string> check_basic(const Fields& fields, const Credentials* credentials);
+// wrong. Everyone's account is the nameless one where `credentials` is null.
+std::optional<ProxyAccount> check_basic(const Fields& fields, const Credentials* credentials);
 
 }  // namespace winze::http
