@@ -80,7 +80,7 @@ class Runner {
       auto instance = node::Instance::create(worker->system, options_, contexts_, *log_);
       if (!instance.ok()) return instance.status();
       worker->instance = std::move(*instance);
-      if (absl::Status status = worker->instance->listen(threads > 1); !status.ok()) return status;
+      if (absl::Status status = worker->instance->listen({.index = i, .count = threads}); !status.ok()) return status;
       workers_.push_back(std::move(worker));
     }
     return absl::OkStatus();

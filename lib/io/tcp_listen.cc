@@ -19,11 +19,42 @@
 namespace winze {
 namespace {
 
+// The file of a Unix socket, which is removed with it; another's that has come to the same path is not. Without a path
+// there is none.
+class SocketFile {
+ public:
+  explicit SocketFile(std::string path) : path_(std::move(path)) {
+    if (::lstat(path_.c_str(), &made_) != 0) path_.clear();
+  }
+
+  void remove() {
+    struct stat now;
+    if (path_.empty() || ::lstat(path_.c_str(), &now) != 0) return;
+    if (now.st_dev == made_.st_dev && now.st_ino == made_.st_ino) ::unlink(path_.c_str());
+  }
+
+ private:
+  std::string path_;
+  struct stat made_ = {};
+};
+
+// Whether there is a socket's file that nobody listens at.
+bool is_stale(const std::string& path, const sockaddr_any& address) {
+  struct stat status;
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool refused =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(address.bytes), address.size) != 0 && errno == ECONNREFUSED;
+  ::close(fd);
+  return refused;
+}
+
 struct State : std::enable_shared_from_this<State> {
-  State(Environment& env, int fd, std::string unix_path)
+  State(Environment& env, int fd, SocketFile socket_file)
       : environment(env),
         socket(env.executor, asio::generic::stream_protocol(AF_UNSPEC, 0), fd),
-        path(std::move(unix_path)) {}
+        file(std::move(socket_file)) {}
 
   void start() {
     // After one connection there are often more.
@@ -71,7 +102,7 @@ struct State : std::enable_shared_from_this<State> {
     if (std::exchange(closed, true)) return;
     std::error_code ignored;
     socket.close(ignored);
-    if (!path.empty()) ::unlink(path.c_str());
+    file.remove();
     // Not kept for the wait to tell: who drops the event loop too would leave the handler and this holding each other.
     if (!handler) return;
     asio::post(environment.executor,
@@ -80,7 +111,7 @@ struct State : std::enable_shared_from_this<State> {
 
   Environment& environment;
   Socket socket;
-  std::string path;  // of a Unix socket in the file system
+  SocketFile file;
   Listener::Handler handler;
   int accepted = -1;
   std::error_code error;
@@ -90,8 +121,8 @@ struct State : std::enable_shared_from_this<State> {
 
 class SocketListener final : public Listener {
  public:
-  SocketListener(Environment& environment, int fd, std::string path)
-      : state_(std::make_shared<State>(environment, fd, std::move(path))) {}
+  SocketListener(Environment& environment, int fd, SocketFile file)
+      : state_(std::make_shared<State>(environment, fd, std::move(file))) {}
   ~SocketListener() override { state_->close(); }
 
   void accept(Handler handler) override {
@@ -133,8 +164,9 @@ ListenResult listen_at(Environment& environment, const sockaddr_any& address, in
     return fail("socket options for", fd);
   }
   if (::bind(fd, reinterpret_cast<const sockaddr*>(address.bytes), address.size) != 0) return fail("bind to", fd);
+  SocketFile file(std::move(unix_path));
   if (::listen(fd, options.backlog) != 0) return fail("listen on", fd);
-  return {.error = {}, .what = {}, .listener = std::make_unique<SocketListener>(environment, fd, std::move(unix_path))};
+  return {.error = {}, .what = {}, .listener = std::make_unique<SocketListener>(environment, fd, std::move(file))};
 }
 
 }  // namespace
@@ -151,8 +183,7 @@ ListenResult unix_listen(Environment& environment, std::string_view path, unsign
   }
   const std::string name(path);
   const bool in_file_system = path.front() != '@';
-  struct stat status;
-  if (in_file_system && ::lstat(name.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(name.c_str());
+  if (in_file_system && is_stale(name, address)) ::unlink(name.c_str());
   ListenResult result = listen_at(environment, address, AF_UNIX, {}, name, in_file_system ? name : std::string());
   if (result.listener && in_file_system && mode != 0 && ::chmod(name.c_str(), mode) != 0) {
     result = {.error = last_system_error(), .what = "chmod " + name, .listener = nullptr};

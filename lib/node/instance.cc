@@ -1,5 +1,6 @@
 #include "winze/node/instance.h"
 
+#include <asio/post.hpp>
 #include <charconv>
 #include <utility>
 
@@ -86,8 +87,9 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
   return std::unique_ptr<Instance>(new Instance(std::move(parts)));
 }
 
-absl::Status Instance::listen(bool share_ports) {
+absl::Status Instance::listen(const Share& share) {
   Parts& p = *parts_;
+  const bool share_ports = share.count > 1;
   auto serve = [&](auto result, std::size_t i) {
     if (result.error) return failed(p.options.inbounds[i], result.what);
     p.servers.push_back(std::make_unique<chain::Server>(p.environment, std::move(result.listener), p.inbounds[i]));
@@ -98,7 +100,7 @@ absl::Status Instance::listen(bool share_ports) {
     const auto [tcp, udp] = networks_of(inbound);
     absl::Status status;
     if (is_unix(inbound.listen)) {
-      if (tcp) status = serve(open_unix(p.environment, inbound.listen), i);
+      if (tcp && share.index == 0) status = serve(open_unix(p.environment, inbound.listen), i);
       if (udp && status.ok()) status = failed(inbound, "UDP needs an IP address to listen on");
     } else if (const auto address = IpAddress::parse(inbound.listen)) {
       for (unsigned port = inbound.port_from; port <= inbound.port_to && status.ok(); ++port) {
@@ -139,6 +141,7 @@ std::size_t Instance::connections() const {
 
 void Instance::stop(Duration grace, absl::AnyInvocable<void()> drained) {
   Parts& p = *parts_;
+  if (p.servers.empty()) return asio::post(p.environment.executor, std::move(drained));
   p.draining = p.servers.size();
   p.drained = std::move(drained);
   for (auto& server : p.servers) {

@@ -1,7 +1,9 @@
 """What a server of ours shows to strangers, and how it behaves under its operator's signals."""
+import os
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
 import time
 
@@ -23,6 +25,30 @@ def test_fallback_serves_browsers(stage, origin):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith(b"HTTP/1.1 200")
     assert len(answer.stdout.split(b"\r\n\r\n", 1)[1]) == 1024
+
+
+def wait_for_log(process, text, seconds=10):
+    deadline = time.monotonic() + seconds
+    while text not in process.log:
+        assert process.process.poll() is None and time.monotonic() < deadline, process.log
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("where", ["{folder}/in.sock,0600", "@winze-interop-{pid}"])
+def test_unix_sockets(stage, origin, where):
+    """An inbound at a Unix socket, with a thread per core, where a fallback of another sends its strangers."""
+    address, port = where.format(folder=stage.folder, pid=os.getpid()), free_port()
+    web = {"listen": address, "protocol": "dokodemo-door", "settings": {"address": HOST, "port": origin.port}}
+    process = stage.start("winze", client([web], {"protocol": "freedom"}), [], "web",
+                          arguments=("--log-level", "info", "--threads", "4"))
+    wait_for_log(process, "running")
+    stage.start("winze", vless_server(port, "tls", fallbacks=[{"dest": address.split(",")[0]}]), [port], "server")
+    for _ in range(8):
+        assert tls_get(port, "/1k.bin").stdout.startswith(b"HTTP/1.1 200")
+    if not address.startswith("@"):
+        assert stat.S_IMODE(os.stat(stage.folder / "in.sock").st_mode) == 0o600
+    assert process.stop() == 0
+    assert not (stage.folder / "in.sock").exists()
 
 
 @pytest.mark.parametrize("version", [1, 2])

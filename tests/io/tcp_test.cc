@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <asio/io_context.hpp>
+#include <cstdio>
 #include <functional>
 #include <optional>
 #include <string>
@@ -177,6 +178,42 @@ TEST_CASE("unix: path and abstract sockets") {
     while (!client || !server) f.context.run_one();
     CHECK(client->remote() == Endpoint());
   }
+}
+
+TEST_CASE("unix: a stale socket's file is replaced, one that somebody listens at is not") {
+  const std::string path = "/tmp/winze-test-" + std::to_string(::getpid());
+  Fixture f;
+  ListenResult first = unix_listen(f.environment, path);
+  REQUIRE_MESSAGE(!first.error, first.what);
+  ListenResult second = unix_listen(f.environment, path);
+  CHECK(second.error == std::errc::address_in_use);
+  CHECK(::access(path.c_str(), F_OK) == 0);
+
+  // As a process that was killed leaves it: the file is there, and no listener.
+  const std::string kept = path + "-kept";
+  REQUIRE(::link(path.c_str(), kept.c_str()) == 0);
+  first.listener.reset();
+  CHECK(::access(path.c_str(), F_OK) != 0);
+  REQUIRE(::rename(kept.c_str(), path.c_str()) == 0);
+  second = unix_listen(f.environment, path);
+  CHECK_MESSAGE(!second.error, second.what);
+
+  // A listener removes no file but its own.
+  REQUIRE(::unlink(path.c_str()) == 0);
+  ListenResult third = unix_listen(f.environment, path);
+  REQUIRE_MESSAGE(!third.error, third.what);
+  second.listener.reset();
+  CHECK(::access(path.c_str(), F_OK) == 0);
+  third.listener.reset();
+  CHECK(::access(path.c_str(), F_OK) != 0);
+}
+
+TEST_CASE("unix: what is not a socket is left alone") {
+  const std::string path = "/tmp/winze-test-file-" + std::to_string(::getpid());
+  std::fclose(std::fopen(path.c_str(), "w"));
+  Fixture f;
+  CHECK(unix_listen(f.environment, path).error == std::errc::address_in_use);
+  CHECK(::unlink(path.c_str()) == 0);
 }
 
 }  // namespace

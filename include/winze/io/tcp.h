@@ -62,7 +62,8 @@ struct ListenResult {
   ListenerPtr listener;
 };
 ListenResult tcp_listen(Environment& environment, const Endpoint& at, const TcpListenOptions& options = {});
-// `mode`: permission bits of the socket's file (0: the process's umask decides). A stale socket file is replaced.
+// `mode`: permission bits of the socket's file (0: the process's umask decides). A stale socket file, at which nobody
+// listens, is replaced; the listener removes its own at the end.
 ListenResult unix_listen(Environment& environment, std::string_view path, unsigned mode = 0);
 
 // A stream over a connected stream socket, which it owns from here on.

@@ -17,6 +17,12 @@
 
 namespace winze::node {
 
+// Which of several instances one is.
+struct Share {
+  std::size_t index = 0;
+  std::size_t count = 1;
+};
+
 class Instance {
  public:
   // Checks `options` as a whole and builds the outbounds; nothing listens yet. The arguments by reference, and the log,
@@ -25,8 +31,9 @@ class Instance {
                                                           std::shared_ptr<TlsContexts> contexts, Log& log);
   ~Instance();
 
-  // Opens every inbound. `share_ports`: with SO_REUSEPORT, for several instances. On error nothing listens.
-  absl::Status listen(bool share_ports);
+  // Opens every inbound, of several instances with SO_REUSEPORT. A Unix socket cannot be shared so: the first instance
+  // alone listens there. On error nothing listens.
+  absl::Status listen(const Share& share = {});
   // Where it listens, in the order of the inbounds.
   std::vector<Endpoint> listening() const;
   std::size_t connections() const;
