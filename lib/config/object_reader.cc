@@ -39,6 +39,7 @@ std::string message_at(const Context& context, const std::string& path, std::str
 }  // namespace
 
 void Context::fail(const std::string& path, std::string_view message, const JsonValue& at) {
+  if (unused) return warn(path, message, at);
   if (error.ok()) error = absl::InvalidArgumentError(message_at(*this, path, message, at.source, at.at));
 }
 
@@ -48,7 +49,7 @@ void Context::warn(const std::string& path, std::string_view message, const Json
 
 void Context::complain(const std::string& path, std::string_view message, const JsonValue& member) {
   std::string text = message_at(*this, path, message, member.source, member.key_at);
-  if (options.lenient) {
+  if (options.lenient || unused) {
     warnings.push_back(std::move(text));
   } else if (error.ok()) {
     error = absl::InvalidArgumentError(text);
@@ -95,6 +96,22 @@ void ObjectReader::objects(std::string_view key, const std::function<void(Object
     each(element);
     element.finish();
   }
+}
+
+void ObjectReader::only(std::string_view key, std::string_view what, const std::function<void(ObjectReader&)>& read) {
+  const JsonValue* value = find(key);
+  if (value != nullptr && value->items.size() > 1) {
+    return fail(key, "several " + std::string(what) + " in one outbound are not supported; use one");
+  }
+  objects(key, read);
+}
+
+void ObjectReader::unused(std::string_view key, std::string_view why, const std::function<void(ObjectReader)>& read) {
+  if (find(key) == nullptr) return;
+  warn(key, why);
+  const bool around = std::exchange(context_.unused, true);
+  read(object(key));
+  context_.unused = around;
 }
 
 std::string ObjectReader::string(std::string_view key, std::string_view otherwise) {
@@ -250,15 +267,24 @@ void ObjectReader::ignore(std::initializer_list<std::string_view> keys) {
   for (std::string_view key : keys) (void)find(key);
 }
 
-void ObjectReader::refuse(std::string_view key, std::string_view why) {
+// The member, unless it says nothing.
+const JsonValue* ObjectReader::find_saying(std::string_view key) {
   const JsonValue* value = find(key);
-  if (value == nullptr) return;
+  if (value == nullptr) return nullptr;
   using Kind = JsonValue::Kind;
   const bool says_nothing =
       (value->kind == Kind::kBool && !value->boolean) || (value->kind == Kind::kInteger && value->integer == 0) ||
       (value->kind == Kind::kString && value->text.empty()) || (value->kind == Kind::kArray && value->items.empty()) ||
       (value->kind == Kind::kObject && value->members.empty());
-  if (!says_nothing) fail(key, why);
+  return says_nothing ? nullptr : value;
+}
+
+void ObjectReader::refuse(std::string_view key, std::string_view why) {
+  if (find_saying(key) != nullptr) fail(key, why);
+}
+
+void ObjectReader::pass_over(std::string_view key, std::string_view why) {
+  if (find_saying(key) != nullptr) warn(key, why);
 }
 
 void ObjectReader::refuse(std::initializer_list<std::string_view> keys, std::string_view why) {

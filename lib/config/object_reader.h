@@ -30,6 +30,7 @@ struct Context {
   const ReadOptions& options;
   absl::Status error;
   std::vector<std::string> warnings;
+  bool unused = false;  // what is being read has no use: what is wrong with it is a warning
 
   void fail(const std::string& path, std::string_view message, const JsonValue& at);
   void warn(const std::string& path, std::string_view message, const JsonValue& at);
@@ -51,6 +52,11 @@ class ObjectReader {
   ObjectReader object(std::string_view key);
   // Calls for each element of an array of objects, with a reader that is finished afterwards.
   void objects(std::string_view key, const std::function<void(ObjectReader&)>& each);
+
+  // Calls for the only element of an array of objects, if there is one; several are an error. `what`: "servers".
+  void only(std::string_view key, std::string_view what, const std::function<void(ObjectReader&)>& read);
+  // Has a member read that is not used here, as `why` says.
+  void unused(std::string_view key, std::string_view why, const std::function<void(ObjectReader)>& read);
 
   std::string string(std::string_view key, std::string_view otherwise = {});
   // A string that no message shows.
@@ -77,11 +83,14 @@ class ObjectReader {
   void refuse(std::initializer_list<std::string_view> keys, std::string_view why);
   void fail(std::string_view key, std::string_view message);
   void warn(std::string_view key, std::string_view message);
+  // The same as refuse() for what only tunes: a warning.
+  void pass_over(std::string_view key, std::string_view why);
   // To be called last.
   void finish();
 
  private:
   void wrong_kind(const JsonValue& value, std::string_view key, std::string_view wanted);
+  const JsonValue* find_saying(std::string_view key);
   void check_field(const JsonValue& value, std::string_view key, std::string_view name, std::string_view text);
 
   Context& context_;

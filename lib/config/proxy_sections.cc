@@ -151,6 +151,13 @@ void read_sniffing(ObjectReader object) {
   object.finish();
 }
 
+void read_allocate(ObjectReader object) {
+  static constexpr std::string_view kStrategies[] = {"always", "random", "external"};
+  if (object.word("strategy", kStrategies, 0) != 0) object.fail("strategy", "only \"always\" is supported");
+  object.ignore({"concurrency", "refresh"});
+  object.finish();
+}
+
 void read_mux(ObjectReader object) {
   if (object.boolean("enabled")) object.fail("enabled", "multiplexing is not supported yet; use false");
   object.ignore({"concurrency", "xudpConcurrency", "xudpProxyUDP443", "packetEncoding"});
@@ -170,22 +177,18 @@ Destination read_server(ObjectReader& object) {
 // Xray's flat form, or V2Ray's list with one server.
 void with_server(ObjectReader& object, std::string_view list, const std::function<void(ObjectReader&)>& read) {
   if (object.find("address") != nullptr) return read(object);
-  int count = 0;
-  object.objects(list, [&](ObjectReader& server) {
-    if (++count == 1) read(server);
-    server.ignore({"address", "port", "users"});
+  bool found = false;
+  object.only(list, "servers", [&](ObjectReader& server) {
+    found = true;
+    read(server);
   });
-  if (count == 0) object.fail(list, "missing: the server");
-  if (count > 1) object.fail(list, "several servers in one outbound are not supported; use one");
+  if (!found) object.fail(list, "missing: the server");
 }
 
 std::optional<node::Account> read_server_account(ObjectReader& object) {
   std::optional<node::Account> out;
   if (object.find("user") != nullptr) return read_account(object);
-  object.objects("users", [&](ObjectReader& user) {
-    node::Account account = read_account(user);
-    if (!out) out = std::move(account);
-  });
+  object.only("users", "users", [&](ObjectReader& user) { out = read_account(user); });
   return out;
 }
 
@@ -202,7 +205,8 @@ node::FreedomOutbound read_freedom(ObjectReader object) {
     }
   }
   object.refuse({"fragment", "noises", "noise"}, "not supported yet");
-  object.ignore({"timeout", "userLevel", "finalRules"});
+  object.refuse("finalRules", "not supported: nothing that is dialed is blocked here");
+  object.ignore({"timeout", "userLevel"});
   if (object.integer("proxyProtocol", 0, 2, 0) != 0) object.fail("proxyProtocol", "not supported yet");
   object.finish();
   return out;
@@ -252,15 +256,31 @@ node::VlessOutbound read_vless_outbound(ObjectReader object) {
   with_server(object, "vnext", [&](ObjectReader& server) {
     out.server = read_server(server);
     if (server.find("id") != nullptr) return read_user(server);
-    int count = 0;
-    server.objects("users", [&](ObjectReader& user) {
-      if (++count == 1) read_user(user);
-    });
-    if (count != 1) server.fail("users", "exactly one user is wanted, found " + std::to_string(count));
+    server.only("users", "users", read_user);
+    if (out.user.id.empty()) server.fail("users", "missing: the user");
   });
   object.ignore({"vnext"});
   object.finish();
   return out;
+}
+
+// Over another outbound V2Ray drops this one's network, unless it is told to keep it.
+void read_proxy(ObjectReader object, node::OutboundOptions& out) {
+  out.proxy_tag = object.string("tag");
+  const bool keeps_network = object.boolean("transportLayer") || out.proxy_tag.empty();
+  if (!keeps_network && out.stream.network != node::StreamSettings::Network::kTcp) {
+    object.fail("transportLayer", "here an outbound keeps its network over another: use true, or the network \"tcp\"");
+  }
+  object.finish();
+}
+
+// Which addresses of a destination are dialed.
+void read_target_strategy(ObjectReader& object) {
+  for (std::string_view key : {"domainStrategy", "targetStrategy"}) {
+    const std::string strategy = lower(object.string(key));
+    if (strategy.empty() || strategy == "asis") continue;
+    object.fail(key, "not supported; \"freedom\" has one among its settings");
+  }
 }
 
 constexpr std::string_view kNotYet[] = {"vmess",    "trojan",  "shadowsocks", "wireguard", "tun",
@@ -301,7 +321,7 @@ node::InboundOptions read_inbound(ObjectReader& object) {
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
   read_sniffing(object.object("sniffing"));
-  object.ignore({"allocate"});
+  read_allocate(object.object("allocate"));
   return out;
 }
 
@@ -329,12 +349,9 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
     out.send_through = IpAddress::parse(from);
     if (!out.send_through) object.fail("sendThrough", "expected an IP address, found \"" + from + "\"");
   }
-  ObjectReader proxy = object.object("proxySettings");
-  out.proxy_tag = proxy.string("tag");
-  proxy.ignore({"transportLayer"});
-  proxy.finish();
+  read_proxy(object.object("proxySettings"), out);
   read_mux(object.object("mux"));
-  object.ignore({"domainStrategy", "targetStrategy"});
+  read_target_strategy(object);
   return out;
 }
 

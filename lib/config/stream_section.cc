@@ -8,13 +8,14 @@ namespace {
 
 using node::StreamSettings;
 
-void read_tcp(ObjectReader object) {
+void read_tcp(ObjectReader& object) {
   ObjectReader header = object.object("header");
   const std::string type = header.string("type", "none");
   if (type == "http") header.fail("type", "HTTP camouflage of raw TCP is not supported yet");
   if (type != "http" && type != "none") header.fail("type", "expected \"none\", found \"" + type + "\"");
   header.ignore({"request", "response"});
   header.finish();
+  object.finish();
 }
 
 // A client's Host header is the `host` key (Xray) or among the headers (V2Ray). A server compares the `host` key only;
@@ -96,7 +97,8 @@ void read_certificate(ObjectReader& object, node::TlsOptions& out) {
   } else {
     out.certificates.push_back({std::move(chain), read_pem(object, "keyFile", "key")});
   }
-  object.ignore({"ocspStapling", "oneTimeLoading", "buildChain"});
+  object.pass_over("ocspStapling", "not supported: no OCSP response is sent along");
+  object.ignore({"oneTimeLoading", "buildChain"});
 }
 
 node::TlsOptions read_tls(ObjectReader object, Side side) {
@@ -141,9 +143,7 @@ node::SocketSettings read_socket(ObjectReader object) {
         fast_open->kind == JsonValue::Kind::kInteger ? fast_open->integer > 0 : object.boolean("tcpFastOpen");
   }
   static constexpr std::string_view kTproxy[] = {"off", "redirect", "tproxy"};
-  const std::size_t tproxy = object.word("tproxy", kTproxy, 0);
-  if (tproxy == 1) object.fail("tproxy", "redirect is not supported yet");
-  out.transparent = tproxy == 2;
+  if (object.word("tproxy", kTproxy, 0) != 0) object.fail("tproxy", "not supported yet; use \"off\"");
   out.accept_proxy_protocol = object.boolean("acceptProxyProtocol");
   out.keep_alive_idle = std::chrono::seconds(object.integer("tcpKeepAliveIdle", -1, 86400, 0));
   out.keep_alive_interval = std::chrono::seconds(object.integer("tcpKeepAliveInterval", -1, 86400, 0));
@@ -154,7 +154,11 @@ node::SocketSettings read_socket(ObjectReader object) {
   if (const std::string strategy = lower(object.string("domainStrategy", "AsIs")); strategy != "asis") {
     object.fail("domainStrategy", "not supported yet; leave it out: both families are tried, as RFC 8305 has it");
   }
-  object.ignore({"happyEyeballs", "tcpUserTimeout", "tcpMptcp", "tcpMaxSeg", "tcpWindowClamp"});
+  out.user_timeout = std::chrono::milliseconds(object.integer("tcpUserTimeout", 0, INT32_MAX, 0));
+  out.max_segment = static_cast<int>(object.integer("tcpMaxSeg", 0, 65535, 0));
+  out.window_clamp = static_cast<int>(object.integer("tcpWindowClamp", 0, INT32_MAX, 0));
+  object.pass_over("tcpMptcp", "not supported: plain TCP is used");
+  object.pass_over("happyEyeballs", "not used: both families are tried, as RFC 8305 has it");
   object.finish();
   return out;
 }
@@ -180,33 +184,35 @@ StreamSettings read_stream(ObjectReader object, Side side) {
                 "\"" + std::string(kSecurities[security]) + "\" is not supported; supported are \"none\", \"tls\"");
   }
   bool accept_proxy = false;
-  for (std::string_view key : {"tcpSettings", "rawSettings"}) {
-    ObjectReader tcp = object.object(key);
-    accept_proxy |= tcp.boolean("acceptProxyProtocol");
-    if (out.network == StreamSettings::Network::kTcp) read_tcp(tcp);
-    tcp.ignore({"header"});
-    tcp.finish();
-  }
-  if (out.network == StreamSettings::Network::kWebSocket) {
-    ObjectReader ws = object.object("wsSettings");
-    accept_proxy |= ws.boolean("acceptProxyProtocol");
-    out.ws = read_ws(ws, side);
-  }
-  if (out.network == StreamSettings::Network::kHttpUpgrade) {
-    ObjectReader http = object.object("httpupgradeSettings");
-    accept_proxy |= http.boolean("acceptProxyProtocol");
-    out.http_upgrade = read_http_upgrade(http, side);
-  }
-  if (security == 2) {
-    ObjectReader tls = object.object("tlsSettings");
-    out.tls = read_tls(tls, side);
-    if (side == Side::kInbound && !tls.present())
-      object.fail("tlsSettings", "missing: a TLS server needs \"certificates\"");
-  }
+  // A mistake in settings that are not used is worth a word too.
+  const auto read = [&](std::string_view key, bool used, const std::function<void(ObjectReader)>& reader) {
+    used ? reader(object.object(key)) : object.unused(key, "not used with this network and security", reader);
+  };
+  const auto of_network = [&](std::string_view key, StreamSettings::Network its, auto reader) {
+    const bool used = out.network == its;
+    read(key, used, [&](ObjectReader settings) {
+      const bool accepts = settings.boolean("acceptProxyProtocol");
+      if (used) accept_proxy |= accepts;
+      reader(settings);
+    });
+  };
+  for (std::string_view key : {"tcpSettings", "rawSettings"}) of_network(key, StreamSettings::Network::kTcp, read_tcp);
+  of_network("wsSettings", StreamSettings::Network::kWebSocket,
+             [&](ObjectReader& settings) { out.ws = read_ws(settings, side); });
+  of_network("httpupgradeSettings", StreamSettings::Network::kHttpUpgrade,
+             [&](ObjectReader& settings) { out.http_upgrade = read_http_upgrade(settings, side); });
+  read("tlsSettings", security == 2, [&](ObjectReader settings) {
+    node::TlsOptions tls = read_tls(settings, side);
+    if (security == 2) out.tls = std::move(tls);
+  });
+  if (security == 2 && side == Side::kInbound && object.find("tlsSettings") == nullptr)
+    object.fail("tlsSettings", "missing: a TLS server needs \"certificates\"");
   out.socket = read_socket(object.object("sockopt"));
   out.socket.accept_proxy_protocol |= accept_proxy;
-  object.ignore({"wsSettings", "httpupgradeSettings", "tlsSettings", "kcpSettings", "httpSettings", "quicSettings",
-                 "dsSettings", "grpcSettings", "xtlsSettings", "realitySettings"});
+  for (std::string_view key : {"kcpSettings", "httpSettings", "quicSettings", "dsSettings", "grpcSettings",
+                               "gunSettings", "xhttpSettings", "xtlsSettings", "realitySettings"}) {
+    object.pass_over(key, "not used with this network and security");
+  }
   object.finish();
   return out;
 }

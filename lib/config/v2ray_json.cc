@@ -13,7 +13,8 @@ node::LogOptions read_log(ObjectReader object) {
   out.level = static_cast<node::LogOptions::Level>(object.word("loglevel", kLevels, 2));
   out.access_file = object.string("access");
   out.error_file = object.string("error");
-  object.ignore({"dnsLog", "maskAddress"});
+  object.refuse("maskAddress", "not supported: addresses are logged whole");
+  object.ignore({"dnsLog"});
   object.finish();
   return out;
 }
@@ -34,7 +35,8 @@ void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node:
       out.idle = level.seconds("connIdle", out.idle);
       out.uplink_only = level.seconds("uplinkOnly", out.uplink_only);
       out.downlink_only = level.seconds("downlinkOnly", out.downlink_only);
-      level.ignore({"bufferSize", "statsUserUplink", "statsUserDownlink", "statsUserOnline"});
+      level.refuse({"statsUserUplink", "statsUserDownlink", "statsUserOnline"}, "statistics are not supported yet");
+      level.warn("bufferSize", "not used: a direction holds one buffer");
       level.finish();
       levels.emplace_back(number, out);
     }

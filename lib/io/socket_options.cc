@@ -52,6 +52,12 @@ std::error_code apply(const SocketOptions& options, int fd, int family, SocketRo
   if (!options.congestion_control.empty()) {
     s.set(IPPROTO_TCP, TCP_CONGESTION, options.congestion_control.data(), options.congestion_control.size());
   }
+  if (options.user_timeout > Duration::zero()) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options.user_timeout).count();
+    s.set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::max<std::int64_t>(1, ms)));
+  }
+  if (options.max_segment != 0) s.set(IPPROTO_TCP, TCP_MAXSEG, options.max_segment);
+  if (options.window_clamp != 0) s.set(IPPROTO_TCP, TCP_WINDOW_CLAMP, options.window_clamp);
   if (options.fast_open) {
     // Without it in the kernel the connection works all the same.
     const int value = role == SocketRole::kListen ? 256 : 1;

@@ -50,8 +50,7 @@ std::pair<bool, bool> networks_of(const InboundOptions& inbound) {
 TcpListenOptions to_tcp_options(const InboundOptions& inbound, bool share_ports) {
   return {.socket = to_socket_options(inbound.stream.socket),
           .reuse_port = share_ports,
-          .v6_only = inbound.stream.socket.v6_only,
-          .transparent = inbound.stream.socket.transparent};
+          .v6_only = inbound.stream.socket.v6_only};
 }
 
 UdpOptions to_udp_options(const InboundOptions& inbound, const Endpoint& at, bool share_ports) {

@@ -154,7 +154,10 @@ SocketOptions to_socket_options(const SocketSettings& settings) {
           .mark = settings.mark,
           .interface = settings.interface,
           .congestion_control = settings.congestion_control,
-          .fast_open = settings.tcp_fast_open};
+          .fast_open = settings.tcp_fast_open,
+          .user_timeout = settings.user_timeout,
+          .max_segment = settings.max_segment,
+          .window_clamp = settings.window_clamp};
 }
 
 }  // namespace winze::node

@@ -114,6 +114,26 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {R"({"dns": {"servers": ["1.1.1.1"]}})", "dns.servers"},
       {R"({"policy": {"system": {"statsInboundUplink": true}}})", "statistics are not supported yet"},
       {R"({"policy": {"levels": {"x": {}}}})", "a level is a number from 0 to 255"},
+      {R"({"policy": {"levels": {"0": {"statsUserUplink": true}}}})", "statistics are not supported yet"},
+      {R"({"log": {"maskAddress": "half"}})", "log.maskAddress: not supported"},
+      {inbound(R"("protocol": "socks", "allocate": {"strategy": "random"})"), "allocate.strategy: only \"always\""},
+      {inbound(R"("protocol": "socks", "streamSettings": {"sockopt": {"tproxy": "tproxy"}})"),
+       "sockopt.tproxy: not supported yet"},
+      {outbound(R"("protocol": "freedom", "settings": {"finalRules": [{"action": "block"}]})"),
+       "settings.finalRules: not supported"},
+      {outbound(R"("protocol": "freedom", "targetStrategy": "UseIPv4")"), "targetStrategy: not supported"},
+      {outbound(R"("protocol": "freedom", "domainStrategy": "UseIP")"), "domainStrategy: not supported"},
+      {outbound(vless + R"({"network": "ws"}, "proxySettings": {"tag": "x"})"), "proxySettings.transportLayer: here"},
+      {outbound(R"("protocol": "vless", "settings": {"vnext": [{"address": "h", "port": 1, "users":
+        [{"id": "x", "encryption": "none"}, {"id": "y", "encryption": "none", "level": 1}]}]})"),
+       "vnext[0].users: several users in one outbound are not supported"},
+      {outbound(R"("protocol": "vless", "settings": {"vnext": [{"address": "h", "port": 1}]})"), "users: missing"},
+      {outbound(R"("protocol": "socks", "settings": {"servers": [{"address": "h", "port": 1},
+        {"address": "i", "port": 1, "level": 1}]})"),
+       "settings.servers: several servers in one outbound are not supported"},
+      {outbound(R"("protocol": "http", "settings": {"servers": [{"address": "h", "port": 1, "users":
+        [{"user": "a", "pass": "b"}, {"user": "c", "pass": "d"}]}]})"),
+       "servers[0].users: several users in one outbound are not supported"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);
@@ -158,6 +178,46 @@ TEST_CASE("lenient reading warns of unknown keys only") {
   REQUIRE(config->warnings.size() == 1);
   CHECK(has(config->warnings[0], "nothing: unknown key"));
   CHECK_FALSE(read(R"({"inbounds": 1})", {.lenient = true, .environment = {}}).ok());
+}
+
+TEST_CASE("what only tunes, and what is not used, is worth a warning") {
+  struct Case {
+    std::string text;
+    std::string_view wanted;
+  };
+  const std::string stream = R"("protocol": "freedom", "streamSettings": )";
+  const Case cases[] = {
+      {R"({"policy": {"levels": {"0": {"bufferSize": 4}}}})", "bufferSize: not used"},
+      {outbound(stream + R"({"sockopt": {"tcpMptcp": true}})"), "tcpMptcp: not supported"},
+      {outbound(stream + R"({"sockopt": {"happyEyeballs": {"tryDelayMs": 250}}})"), "happyEyeballs: not used"},
+      {outbound(stream + R"({"grpcSettings": {"serviceName": "x"}})"), "grpcSettings: not used"},
+      {outbound(stream + R"({"wsSettings": {}})"), "wsSettings: not used"},
+      {outbound(stream + R"({"wsSettings": {"pth": "/x"}})"), "wsSettings.pth: unknown key; did you mean \"path\"?"},
+      {outbound(stream + R"({"network": "ws", "tcpSettings": {"haeder": {}}})"), "did you mean \"header\"?"},
+      {outbound(stream + R"({"tlsSettings": {"allowInsecure": true}})"), "certificates are always verified"},
+      {outbound(stream + R"({"security": "tls", "tlsSettings": {"certificates": [{"usage": "verify",
+        "certificate": ["x"], "ocspStapling": 3600}]}})"),
+       "ocspStapling: not supported"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    const auto config = read(c.text);
+    REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+    REQUIRE_FALSE(config->warnings.empty());
+    CHECK_MESSAGE(has(config->warnings.back(), c.wanted), config->warnings.back());
+  }
+}
+
+TEST_CASE("settings that are not used do nothing, those of sockets do") {
+  const auto config = read(R"({"outbounds": [{"protocol": "freedom", "proxySettings": {"tag": "x",
+    "transportLayer": true}, "streamSettings": {"wsSettings": {"acceptProxyProtocol": true}, "sockopt":
+    {"tcpUserTimeout": 1500, "tcpMaxSeg": 1200, "tcpWindowClamp": 60000}}}]})");
+  REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+  const node::SocketSettings& socket = config->options.outbounds[0].stream.socket;
+  CHECK_FALSE(socket.accept_proxy_protocol);
+  CHECK(socket.user_timeout == std::chrono::milliseconds(1500));
+  CHECK(socket.max_segment == 1200);
+  CHECK(socket.window_clamp == 60000);
 }
 
 TEST_CASE("ports come from the environment") {

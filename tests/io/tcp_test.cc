@@ -1,6 +1,9 @@
 #include "winze/io/tcp.h"
 
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +84,28 @@ TEST_CASE("tcp: bytes, addresses and half-close, IPv4 and IPv6") {
     CHECK(ended);
     CHECK(answer == "pong");
   }
+}
+
+TEST_CASE("tcp: options are the socket's") {
+  Fixture f;
+  ListenResult listening = tcp_listen(f.environment, {*IpAddress::parse("127.0.0.1"), 0});
+  REQUIRE_MESSAGE(!listening.error, listening.what);
+  const SocketOptions options{.user_timeout = std::chrono::milliseconds(1500), .window_clamp = 60000};
+  StreamPtr stream;
+  const DialerPtr dialer = tcp_dialer(f.environment, {.socket = options});
+  Pending dialing = dialer->dial(listening.listener->local(), [&](std::error_code error, StreamPtr connected) {
+    CHECK_FALSE(error);
+    stream = std::move(connected);
+  });
+  while (!stream) f.context.run_one();
+  const auto value_of = [&](int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    CHECK(::getsockopt(stream->verbatim_source()->native_handle(), IPPROTO_TCP, name, &value, &size) == 0);
+    return value;
+  };
+  CHECK(value_of(TCP_USER_TIMEOUT) == 1500);
+  CHECK(value_of(TCP_WINDOW_CLAMP) == 60000);
 }
 
 TEST_CASE("tcp: closing cancels, handlers run once and never inside the call") {

@@ -23,6 +23,11 @@ struct SocketOptions {
   std::string congestion_control;  // TCP_CONGESTION, empty: the system's
   // TCP Fast Open, where the kernel has it: the client's first bytes travel in the SYN; the server takes them.
   bool fast_open = false;
+  // TCP_USER_TIMEOUT: how long sent bytes may stay unacknowledged; TCP_MAXSEG and TCP_WINDOW_CLAMP in bytes.
+  // Zero: the system's.
+  Duration user_timeout{0};
+  int max_segment = 0;
+  int window_clamp = 0;
 };
 
 struct TcpDialOptions {

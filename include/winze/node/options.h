@@ -69,7 +69,9 @@ struct SocketSettings {
   std::string congestion_control;
   bool v6_only = false;
   bool accept_proxy_protocol = false;  // inbound: a PROXY protocol header comes first
-  bool transparent = false;
+  Duration user_timeout{0};            // 0: the system's, here and below
+  int max_segment = 0;
+  int window_clamp = 0;
 };
 
 struct StreamSettings {
