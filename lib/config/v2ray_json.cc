@@ -104,7 +104,7 @@ void read_source(Context& context, const JsonValue& root, const Source& source, 
   top.objects("inbounds", [&](ObjectReader& object) { inbounds.push_back(read_inbound(object)); });
   top.objects("outbounds", [&](ObjectReader& object) { outbounds.push_back(read_outbound(object)); });
   merge(out.inbounds, std::move(inbounds));
-  merge(out.outbounds, std::move(outbounds), source.name.find("tail") != source.name.npos);
+  merge(out.outbounds, std::move(outbounds), lower(source.name).find("tail") != std::string::npos);
   read_routing(top.object("routing"));
   read_dns(top.object("dns"));
   top.refuse({"inbound", "outbound", "inboundDetour", "outboundDetour"},

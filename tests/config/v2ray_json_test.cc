@@ -230,13 +230,13 @@ TEST_CASE("ports come from the environment") {
   CHECK(config->options.inbounds[0].port_to == 9);
 }
 
-TEST_CASE("several sources merge as V2Ray has it") {
+TEST_CASE("several sources merge as Xray has it") {
   const Source sources[] = {
       {"a.json",
        R"({"outbounds": [{"tag": "x", "protocol": "freedom"}], "inbounds": [{"port": 1, "protocol": "http"}]})"},
       {"b.json",
        R"({"outbounds": [{"tag": "y", "protocol": "freedom"}], "inbounds": [{"port": 2, "protocol": "http"}]})"},
-      {"c_tail.json", R"({"outbounds": [{"tag": "z", "protocol": "freedom"}, {"tag": "x", "protocol": "blackhole"}]})"},
+      {"c_Tail.json", R"({"outbounds": [{"tag": "z", "protocol": "freedom"}, {"tag": "x", "protocol": "blackhole"}]})"},
   };
   const auto config = read_v2ray_json(sources);
   REQUIRE(config.ok());

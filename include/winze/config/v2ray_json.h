@@ -35,9 +35,9 @@ struct Config {
   std::vector<std::string> warnings;
 };
 
-// Several sources merge as V2Ray has it: top-level objects replace earlier ones; inbounds and outbounds replace those
-// of the same tag, other inbounds are appended, other outbounds are put in front unless the source's name contains
-// "tail".
+// Several sources merge as Xray and V2Ray 5 have it: top-level objects replace earlier ones; inbounds and outbounds
+// replace those of the same tag, other inbounds are appended, other outbounds are put in front unless the source's name
+// contains "tail" (in any case).
 absl::StatusOr<Config> read_v2ray_json(std::span<const Source> sources, const ReadOptions& options = {});
 
 }  // namespace winze::config
