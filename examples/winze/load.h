@@ -1,4 +1,4 @@
-// Configuration files to NodeOptions, with the messages printed.
+// Configuration files to NodeOptions that the tool can run, with the messages printed.
 #pragma once
 
 #include <optional>

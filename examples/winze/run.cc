@@ -70,8 +70,6 @@ class Runner {
     auto contexts = node::TlsContexts::create(options_);
     if (!contexts.ok()) return contexts.status();
     contexts_ = std::move(*contexts);
-    if (options_.inbounds.empty())
-      return absl::InvalidArgumentError("inbounds: there is none, so there is nothing to do");
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
     const unsigned threads = run_.threads != 0 ? run_.threads : cores;
     for (unsigned i = 0; i < threads; ++i) {

@@ -31,6 +31,10 @@ absl::Status failed(const InboundOptions& inbound, const std::string& what) {
   return absl::UnavailableError(inbound.path + ": " + what);
 }
 
+absl::Status invalid(const std::string& path, const std::string& what) {
+  return absl::InvalidArgumentError(path + ": " + what);
+}
+
 ListenResult open_unix(Environment& environment, std::string_view listen) {
   unsigned mode = 0;
   const std::size_t comma = listen.rfind(',');
@@ -61,6 +65,39 @@ UdpOptions to_udp_options(const InboundOptions& inbound, const Endpoint& at, boo
           .socket = {.mark = socket.mark, .interface = socket.interface}};
 }
 
+absl::Status check_place(const InboundOptions& inbound) {
+  const std::string where = inbound.path + ".listen";
+  if (!is_unix(inbound.listen)) {
+    if (IpAddress::parse(inbound.listen)) return absl::OkStatus();
+    return invalid(where, "cannot listen on \"" + inbound.listen + "\": an IP address or a socket's path is wanted");
+  }
+  const bool udp = networks_of(inbound).second;
+  return udp ? invalid(where, "UDP needs an IP address to listen on") : absl::OkStatus();
+}
+
+// Of the inbounds, or the outbounds; those without a tag are no matter.
+template <typename Options>
+absl::Status check_tags(const std::vector<Options>& all) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!all[i].tag.empty() && all[i].tag == all[j].tag) {
+        return invalid(all[i].path + ".tag", all[j].path + " has the tag \"" + all[i].tag + "\" already");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What shows in the options alone, before anything is made from them.
+absl::Status check(const NodeOptions& options) {
+  for (const InboundOptions& inbound : options.inbounds) {
+    if (absl::Status status = check_place(inbound); !status.ok()) return status;
+  }
+  if (absl::Status status = check_tags(options.inbounds); !status.ok()) return status;
+  if (options.outbounds.empty()) return absl::InvalidArgumentError("outbounds: at least one is needed");
+  return check_tags(options.outbounds);
+}
+
 }  // namespace
 
 Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -68,11 +105,11 @@ Instance::~Instance() = default;
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
                                                            std::shared_ptr<TlsContexts> contexts, Log& log) {
+  if (absl::Status status = check(options); !status.ok()) return status;
   std::unique_ptr<Parts> parts(new Parts{environment, options, std::move(contexts), log, {}, {}, {}, 0, nullptr});
   auto outbounds = make_outbounds(environment, options, *parts->contexts);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
-  if (parts->outbounds.empty()) return absl::InvalidArgumentError("outbounds: at least one is needed");
   for (std::size_t i = 0; i < options.inbounds.size(); ++i) {
     auto inbound = make_inbound(environment, options, i, *parts->contexts);
     if (!inbound.ok()) return inbound.status();
@@ -99,11 +136,11 @@ absl::Status Instance::listen(const Share& share) {
     const auto [tcp, udp] = networks_of(inbound);
     absl::Status status;
     if (is_unix(inbound.listen)) {
-      if (tcp && share.index == 0) status = serve(open_unix(p.environment, inbound.listen), i);
-      if (udp && status.ok()) status = failed(inbound, "UDP needs an IP address to listen on");
-    } else if (const auto address = IpAddress::parse(inbound.listen)) {
+      if (share.index == 0) status = serve(open_unix(p.environment, inbound.listen), i);
+    } else {
+      const IpAddress address = *IpAddress::parse(inbound.listen);
       for (unsigned port = inbound.port_from; port <= inbound.port_to && status.ok(); ++port) {
-        Endpoint at{*address, static_cast<std::uint16_t>(port)};
+        Endpoint at{address, static_cast<std::uint16_t>(port)};
         // UDP first: who finds the TCP port open finds both.
         if (udp) {
           status = serve(udp_listen(p.environment, to_udp_options(inbound, at, share_ports)), i);
@@ -114,9 +151,6 @@ absl::Status Instance::listen(const Share& share) {
           status = serve(tcp_listen(p.environment, at, to_tcp_options(inbound, share_ports)), i);
         }
       }
-    } else {
-      status =
-          failed(inbound, "cannot listen on \"" + inbound.listen + "\": an IP address or a socket's path is wanted");
     }
     if (!status.ok()) {
       p.servers.clear();

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import (HOST, SIGHUP, SIGTERM, TLS, RawServer, client, curl, fetch_sha256, free_port, listener, stream,
+from harness import (BIN, HOST, SIGHUP, SIGTERM, TLS, RawServer, client, curl, fetch_sha256, free_port, listener, stream,
                      vless_out, vless_server)
 
 
@@ -159,13 +159,19 @@ def test_sighup_reads_certificates_again(stage, origin, hashes):
     ({"inbounds": [], "outbounds": [{"protocol": "freedom"}]}, "nothing to do"),
     ({"inbuonds": []}, 'did you mean "inbounds"?'),
     ({"inbounds": [{"port": 1, "protocol": "socks", "listen": "nowhere"}], "outbounds": [{"protocol": "freedom"}]},
-     "inbounds[0]: cannot listen"),
+     "inbounds[0].listen: cannot listen"),
+    ({"inbounds": [{"port": 1, "protocol": "socks"}], "outbounds": []}, "outbounds: at least one"),
+    ({"inbounds": [{"port": 1, "protocol": "socks"}], "outbounds": [{"tag": "a", "protocol": "freedom"}] * 2},
+     'outbounds[1].tag: outbounds[0] has the tag "a" already'),
 ])
 def test_bad_configurations_say_what_is_wrong(stage, config, complaint):
     with pytest.raises(AssertionError):
-        stage.start("winze", config, [free_port()])
+        stage.start("winze", config, [free_port()], "bad")
     assert stage.running[0].process.returncode == 1
     assert complaint in stage.running[0].log
+    check = subprocess.run([BIN / "winze", "check", "-c", stage.folder / "bad.json"], capture_output=True, text=True)
+    assert check.returncode == 1
+    assert complaint in check.stderr
 
 
 def test_ends_in_order_when_the_client_has_gone(stage, origin):
