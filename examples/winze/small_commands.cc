@@ -1,15 +1,30 @@
+#include <absl/base/config.h>
+
 #include <asio/io_context.hpp>
 #include <asio/version.hpp>
 #include <cstdio>
+#include <string>
 
 #include "commands.h"
 #include "load.h"
 #include "winze/base/status.h"
 #include "winze/base/uuid.h"
+#include "winze/crypto/version.h"
 #include "winze/io/system.h"
 #include "winze/node/instance.h"
 
 namespace winze::tool {
+namespace {
+
+std::string abseil_version() {
+#ifdef ABSL_LTS_RELEASE_VERSION
+  return std::to_string(ABSL_LTS_RELEASE_VERSION) + "." + std::to_string(ABSL_LTS_RELEASE_PATCH_LEVEL);
+#else
+  return "between releases";
+#endif
+}
+
+}  // namespace
 
 int check(const ConfigFiles& files) {
   const auto options = load(files);
@@ -40,6 +55,7 @@ int uuid() {
 int version() {
   std::printf("winze %s\nAsio %d.%d.%d\n", WINZE_VERSION, ASIO_VERSION / 100000, ASIO_VERSION / 100 % 1000,
               ASIO_VERSION % 100);
+  std::printf("BoringSSL API %d\nabseil %s\n", boringssl_api_version(), abseil_version().c_str());
   return 0;
 }
 

@@ -1,7 +1,10 @@
 """curl and winze alone: the inbounds, straight to the origin."""
+import re
+import subprocess
+
 import pytest
 
-from harness import HOST, Origin, client, curl, fetch_sha256, free_port, listener, stream
+from harness import BIN, HOST, Origin, client, curl, fetch_sha256, free_port, listener, stream
 
 FREEDOM = {"tag": "direct", "protocol": "freedom"}
 ACCOUNTS = [{"user": "alice", "pass": "correct horse"}]
@@ -95,3 +98,8 @@ def test_freedom_with_transports(stage, origin, hashes, maker, kind):
         freedom = FREEDOM | {"streamSettings": stream(kind, "client", name="b.test")}
         stage.start(maker, client([listener("socks", wrong)], freedom), [wrong], "wrong")
         assert curl("-x", f"socks5h://{HOST}:{wrong}", url).returncode != 0
+
+
+def test_version_names_what_it_is_built_on():
+    said = subprocess.run([BIN / "winze", "version"], capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"winze \S+\nAsio \S+\nBoringSSL API \d+\nabseil .+\n", said)
