@@ -85,15 +85,16 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record.outbound = route.outbound;
     if (!route.dialer) return refuse(Errc::kRefusedPolicy);
     dialer = route.dialer;
-    step = dialer->dial(record.destination, [self = shared_from_this(), head = std::move(head)](
-                                                std::error_code error, StreamPtr stream) mutable {
-      if (self->over) return;
-      if (error) return self->refuse(error);
-      self->origin = std::move(stream);
-      self->response.emplace(self->requests.request(), kKeepAliveSeconds);
-      self->write_origin(std::move(head), false);
-      self->read_origin();
-    });
+    step = dialer->dial(record.destination,
+                        [self = shared_from_this(), head = std::move(head)](DialError error, StreamPtr stream) mutable {
+                          if (self->over) return;
+                          self->record.detail = std::move(error.detail);
+                          if (error) return self->refuse(error);
+                          self->origin = std::move(stream);
+                          self->response.emplace(self->requests.request(), kKeepAliveSeconds);
+                          self->write_origin(std::move(head), false);
+                          self->read_origin();
+                        });
   }
 
   void refuse(std::error_code error) {

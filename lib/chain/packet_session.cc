@@ -27,12 +27,13 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
       return asio::post(environment.executor, [self = shared_from_this()] { self->end("dial", Errc::kRefusedPolicy); });
     }
     dialer = route.dialer;
-    step = dialer->open_conduit(connection.destination,
-                                [self = shared_from_this()](std::error_code error, ConduitPtr server) {
-                                  if (self->over) return;
-                                  if (error) return self->end("dial", error);
-                                  self->start_relay(std::move(server));
-                                });
+    step =
+        dialer->open_conduit(connection.destination, [self = shared_from_this()](DialError error, ConduitPtr server) {
+          if (self->over) return;
+          self->connection.detail = std::move(error.detail);
+          if (error) return self->end("dial", error);
+          self->start_relay(std::move(server));
+        });
   }
 
   void start_relay(ConduitPtr server) {

@@ -32,7 +32,10 @@ struct Session : std::enable_shared_from_this<Session> {
     step = open_codec(environment, std::move(client), transport.make(), time_left(),
                       [self = shared_from_this(), index](Opened opened) {
                         const Inbound::Transport& opening = self->inbound->transports[index];
-                        if (opened.error) return self->fail(opening.name, opened.error);
+                        if (opened.error) {
+                          self->connection.detail = detail_of(opened);
+                          return self->fail(opening.name, opened.error);
+                        }
                         if (opening.learn) opening.learn(*opened.codec, self->connection);
                         self->client = std::move(opened.stream);
                         self->open_transport(index + 1);
@@ -51,6 +54,7 @@ struct Session : std::enable_shared_from_this<Session> {
   void on_proxy(Opened opened) {
     if (opened.error) {
       if (opened.below && inbound->fallback) return fall_back(std::move(opened));
+      connection.detail = detail_of(opened);
       return fail(inbound->protocol, opened.error);
     }
     client = std::move(opened.stream);
@@ -81,7 +85,8 @@ struct Session : std::enable_shared_from_this<Session> {
     connection.outbound = route.outbound;
     if (!route.dialer) return on_dialed(Errc::kRefusedPolicy, nullptr);
     dialer = route.dialer;
-    step = dialer->dial(connection.destination, [self = shared_from_this()](std::error_code error, StreamPtr stream) {
+    step = dialer->dial(connection.destination, [self = shared_from_this()](DialError error, StreamPtr stream) {
+      self->connection.detail = std::move(error.detail);
       self->on_dialed(error, std::move(stream));
     });
   }
@@ -134,8 +139,9 @@ struct Session : std::enable_shared_from_this<Session> {
     if (!route.dialer) return refuse(Errc::kRefusedPolicy);
     dialer = route.dialer;
     step = dialer->open_conduit(
-        connection.destination, [self = shared_from_this(), in_stream](std::error_code error, ConduitPtr conduit) {
+        connection.destination, [self = shared_from_this(), in_stream](DialError error, ConduitPtr conduit) {
           if (self->over) return;
+          self->connection.detail = std::move(error.detail);
           if (error == Errc::kAborted) return self->fail("dial", error);
           if (error) return self->refuse(error);
           in_stream ? self->relay_in_stream(std::move(conduit)) : self->associate(std::move(conduit));

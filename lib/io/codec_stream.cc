@@ -376,13 +376,13 @@ class CodecDialer final : public Dialer {
     // Two operations, one after the other; the Pending cancels whichever is under way.
     auto current = std::make_shared<Pending>();
     *current = below_->dial(destination, [this, destination, current, handler = std::move(handler)](
-                                             std::error_code error, StreamPtr below) mutable {
-      if (error) return handler(error, nullptr);
+                                             DialError error, StreamPtr below) mutable {
+      if (error) return handler(std::move(error), nullptr);
       current->detach();
       *current = open_codec(environment_, std::move(below), make_(destination), timeout_,
                             [current, handler = std::move(handler)](Opened opened) mutable {
                               current->detach();
-                              handler(opened.error, std::move(opened.stream));
+                              handler(DialError(opened.error, detail_of(opened)), std::move(opened.stream));
                             });
     });
     return Pending([current] { current->cancel(); });
@@ -398,6 +398,10 @@ class CodecDialer final : public Dialer {
 };
 
 }  // namespace
+
+std::string_view detail_of(const Opened& opened) {
+  return opened.failed_codec ? opened.failed_codec->detail() : std::string_view();
+}
 
 Pending open_codec(Environment& environment, StreamPtr below, std::unique_ptr<StreamCodec> codec, Duration timeout,
                    OpenHandler handler) {

@@ -26,7 +26,7 @@ struct Associate : std::enable_shared_from_this<Associate> {
   void dial() {
     Destination over_tcp = destination;
     over_tcp.network = Network::kTcp;
-    step = below->dial(over_tcp, [self = shared_from_this()](std::error_code error, StreamPtr stream) {
+    step = below->dial(over_tcp, [self = shared_from_this()](const DialError& error, StreamPtr stream) {
       self->step.detach();
       if (error || self->cancelled) return self->finish(error, nullptr);
       self->ask(std::move(stream));
@@ -37,7 +37,8 @@ struct Associate : std::enable_shared_from_this<Associate> {
     step = open_codec(environment, std::move(stream), std::make_unique<ClientCodec>(options, destination),
                       kOpeningTimeout, [self = shared_from_this()](Opened opened) {
                         self->step.detach();
-                        if (opened.error || self->cancelled) return self->finish(opened.error, nullptr);
+                        if (opened.error || self->cancelled)
+                          return self->finish({opened.error, detail_of(opened)}, nullptr);
                         self->relay = static_cast<ClientCodec*>(opened.codec)->bound();
                         self->control = std::move(opened.stream);
                         self->open();
@@ -49,7 +50,7 @@ struct Associate : std::enable_shared_from_this<Associate> {
       relay.host = is_everyone(server) ? decltype(relay.host)(control->remote().address) : server.host;
     }
     if (relay.port == 0) return finish(Errc::kBadReply, nullptr);
-    step = below->open_conduit(relay, [self = shared_from_this()](std::error_code error, ConduitPtr datagrams) {
+    step = below->open_conduit(relay, [self = shared_from_this()](const DialError& error, ConduitPtr datagrams) {
       self->step.detach();
       if (error || self->cancelled) return self->finish(error, nullptr);
       self->finish({},
@@ -57,10 +58,10 @@ struct Associate : std::enable_shared_from_this<Associate> {
     });
   }
 
-  void finish(std::error_code error, ConduitPtr conduit) {
+  void finish(DialError error, ConduitPtr conduit) {
     if (cancelled) error = winze::Errc::kAborted;
     control.reset();
-    std::exchange(handler, nullptr)(error, std::move(conduit));
+    std::exchange(handler, nullptr)(std::move(error), std::move(conduit));
   }
 
   Environment& environment;

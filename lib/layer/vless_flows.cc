@@ -92,14 +92,14 @@ struct State : std::enable_shared_from_this<State> {
     Destination over_udp = to;
     over_udp.network = Network::kUdp;
     flow.dialing = streams->dial(
-        over_udp, [weak = weak_from_this(), id = flow.id, keep = streams](std::error_code error, StreamPtr stream) {
+        over_udp, [weak = weak_from_this(), id = flow.id, keep = streams](const DialError& error, StreamPtr stream) {
           if (const auto self = weak.lock()) self->dialed(id, error, std::move(stream));
         });
     if (flows.size() == 1) watch();
     return flow;
   }
 
-  void dialed(std::uint64_t id, std::error_code error, StreamPtr stream) {
+  void dialed(std::uint64_t id, const DialError& error, StreamPtr stream) {
     const auto flow = find(id);
     if (flow == flows.end()) return;
     flow->dialing.detach();
@@ -112,7 +112,8 @@ struct State : std::enable_shared_from_this<State> {
                                .layer = "vless",
                                .stage = "dial",
                                .peer = flow->to.to_string(),
-                               .cause = error});
+                               .cause = error,
+                               .peer_offer = error.detail});
     }
     flow->stream = stream_conduit(environment, std::move(stream));
     flow->stream->reserve(room);
@@ -217,7 +218,7 @@ Pending open_conduit(Environment& environment, const DialerPtr& streams, const D
   }
   Destination to = destination;
   to.network = Network::kUdp;
-  return streams->dial(to, [&environment, keep = streams, handler = std::move(handler)](std::error_code error,
+  return streams->dial(to, [&environment, keep = streams, handler = std::move(handler)](const DialError& error,
                                                                                         StreamPtr stream) mutable {
     handler(error, error ? nullptr : stream_conduit(environment, std::move(stream)));
   });

@@ -69,7 +69,7 @@ class TransportDialer final : public Dialer {
       return {};
     }
     return (*layers)->dial(destination,
-                           [layers = *layers, handler = std::move(handler)](auto error, StreamPtr stream) mutable {
+                           [layers = *layers, handler = std::move(handler)](DialError error, StreamPtr stream) mutable {
                              handler(std::move(error), std::move(stream));
                            });
   }

@@ -95,8 +95,9 @@ def test_websocket_strangers_get_404(stage):
     assert tls_get(port, "/tunnel", ["--http1.1"]).stdout.startswith(b"HTTP/1.1 400")
 
 
-@pytest.mark.parametrize("extra,reason", [({"name": "b.test"}, "another host"), ({"certificate": "expired"}, "expired"),
-                                          ({"certificate": "unknown"}, "unknown CA")])
+@pytest.mark.parametrize("extra,reason", [
+    ({"name": "b.test"}, "another host"), ({"certificate": "expired"}, "expired"), ({"certificate": "unknown"}, "unknown CA"),
+    ({"name": "b.test"}, 'detail="certificate is for a.test, wanted b.test"')])
 def test_bad_certificates_are_refused_with_the_reason(stage, origin, extra, reason):
     port, socks = free_port(), free_port()
     server_extra = {k: v for k, v in extra.items() if k == "certificate"}

@@ -5,6 +5,7 @@
 // After an error of one call no further call is made. A codec is used from one executor and keeps no time.
 #pragma once
 
+#include <string_view>
 #include <system_error>
 
 #include "winze/base/buffer.h"
@@ -63,6 +64,9 @@ class StreamCodec {
   // True while nothing more may be sealed before the peer's answer has gone through open() (WebSocket early data): the
   // driver keeps a write, or the end, back until then, and reads on its own if it must.
   virtual bool seal_waits() const { return false; }
+
+  // After a failure: what the error code does not say ("certificate is for a.test, wanted b.test"); maybe nothing.
+  virtual std::string_view detail() const { return {}; }
 };
 
 }  // namespace winze

@@ -4,6 +4,7 @@
 #include <absl/functional/any_invocable.h>
 
 #include <memory>
+#include <string_view>
 
 #include "winze/base/stream_codec.h"
 #include "winze/base/time.h"
@@ -26,6 +27,9 @@ struct Opened {
   Buffer unread;
   std::unique_ptr<StreamCodec> failed_codec;
 };
+
+// What the codec of a failed opening says of its error; maybe nothing.
+std::string_view detail_of(const Opened& opened);
 
 using OpenHandler = absl::AnyInvocable<void(Opened)>;
 

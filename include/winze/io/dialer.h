@@ -4,6 +4,8 @@
 #include <absl/functional/any_invocable.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 #include "winze/base/address.h"
@@ -13,10 +15,22 @@
 
 namespace winze {
 
+// How a dial came out: an error code like any other, and what it does not say ("certificate is for a.test, wanted
+// b.test"), if anything. Who does not want to know takes it for the std::error_code that it is.
+struct DialError : std::error_code {
+  DialError() = default;
+  DialError(std::error_code code, std::string_view more = {}) : std::error_code(code), detail(more) {}
+  template <typename Enum>
+    requires std::is_error_code_enum_v<Enum>
+  DialError(Enum code) : std::error_code(code) {}
+
+  std::string detail;
+};
+
 class Dialer {
  public:
-  using Handler = absl::AnyInvocable<void(std::error_code, StreamPtr)>;
-  using ConduitHandler = absl::AnyInvocable<void(std::error_code, ConduitPtr)>;
+  using Handler = absl::AnyInvocable<void(DialError, StreamPtr)>;
+  using ConduitHandler = absl::AnyInvocable<void(DialError, ConduitPtr)>;
 
   virtual ~Dialer() = default;
 

@@ -133,8 +133,6 @@ class ServerContext {
 class Codec : public StreamCodec {
  public:
   virtual const SessionInfo& info() const = 0;
-  // After a failed handshake, what the error code does not say ("certificate is for a.example, wanted b.example").
-  virtual std::string_view detail() const = 0;
 };
 
 // `server_name`: sent as SNI unless it is an IP address, and what the certificate must be for. `pool` serves the record
