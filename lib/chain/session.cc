@@ -12,6 +12,7 @@
 #include "winze/layer/socks_association.h"
 #include "winze/layer/vless_conduit.h"
 #include "winze/proto/proxy_protocol/header.h"
+#include "winze/proto/vless/error.h"
 
 namespace winze::chain {
 namespace {
@@ -53,7 +54,7 @@ struct Session : std::enable_shared_from_this<Session> {
 
   void on_proxy(Opened opened) {
     if (opened.error) {
-      if (opened.below && inbound->fallback) return fall_back(std::move(opened));
+      if (auto first = bytes_of_stranger(opened)) return fall_back(std::move(opened), std::move(*first));
       connection.detail = detail_of(opened);
       return fail(inbound->protocol, opened.error);
     }
@@ -63,6 +64,14 @@ struct Session : std::enable_shared_from_this<Session> {
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
     connection.destination.network == Network::kUdp ? open_conduit() : dial();
+  }
+
+  // What a fallback is to see of one who has not said, up to the end or while there was time, what a user knows.
+  std::optional<Buffer> bytes_of_stranger(Opened& opened) const {
+    if (!opened.below || !inbound->fallback) return std::nullopt;
+    if (vless::may_fall_back(opened.error)) return std::move(opened.unread);
+    if (opened.error != Errc::kTruncated && opened.error != Errc::kTimedOut) return std::nullopt;
+    return static_cast<ProxyServerCodec&>(*opened.failed_codec).take_received();
   }
 
   // Plain HTTP requests: each leaves a record of its own.
@@ -181,24 +190,24 @@ struct Session : std::enable_shared_from_this<Session> {
 
   // --- fallback: the bytes read so far go where a web server answers ---
 
-  void fall_back(Opened opened) {
-    std::optional<FallbackTarget> target = inbound->fallback(connection, std::as_const(opened.unread).span());
+  void fall_back(Opened opened, Buffer first) {
+    std::optional<FallbackTarget> target = inbound->fallback(connection, std::as_const(first).span());
     if (!target) return fail(inbound->protocol, opened.error);
     client = std::move(opened.below);
     connection.outbound = "fallback";
     connection.detail = opened.error.message();
-    if (target->proxy_protocol != 0) put_source(target->proxy_protocol, opened.unread);
+    if (target->proxy_protocol != 0) put_source(target->proxy_protocol, first);
     dialer = target->dialer;
-    step = dialer->dial({}, [self = shared_from_this(), first = std::move(opened.unread)](std::error_code error,
-                                                                                          StreamPtr stream) mutable {
-      if (error) return self->fail("fallback", error);
-      self->server = std::move(stream);
-      self->server->write(std::move(first), [self](std::error_code write_error) {
-        if (self->over) return;
-        if (write_error) return self->fail("fallback", write_error);
-        self->start_relay(std::move(self->server));
-      });
-    });
+    step = dialer->dial(
+        {}, [self = shared_from_this(), first = std::move(first)](std::error_code error, StreamPtr stream) mutable {
+          if (error) return self->fail("fallback", error);
+          self->server = std::move(stream);
+          self->server->write(std::move(first), [self](std::error_code write_error) {
+            if (self->over) return;
+            if (write_error) return self->fail("fallback", write_error);
+            self->start_relay(std::move(self->server));
+          });
+        });
   }
 
   void put_source(int version, Buffer& first) const {

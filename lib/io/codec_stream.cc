@@ -30,13 +30,16 @@ struct State : std::enable_shared_from_this<State> {
     if (!primed || !ready.empty() || read_error) {
       return asio::post(environment.executor, [self = shared_from_this()] { self->read_kept(); });
     }
-    below->read([self = shared_from_this()](std::error_code error, Buffer data) {
-      if (self->closed) return self->deliver(Errc::kAborted, {});
-      if (!error) return self->opened(std::move(data));
-      if (error == Errc::kEof) error = self->codec->open_end();
-      self->read_error = error;
-      self->deliver(error, {});
-    });
+    below->read(
+        [self = shared_from_this()](std::error_code error, Buffer data) { self->on_read(error, std::move(data)); });
+  }
+
+  void on_read(std::error_code error, Buffer data) {
+    if (closed) return deliver(Errc::kAborted, {});
+    if (!error) return opened(std::move(data));
+    if (error == Errc::kEof) error = codec->open_end();
+    read_error = error;
+    deliver(error, {});
   }
 
   // What the opening left, or what was read before it was asked for.
@@ -286,6 +289,17 @@ class CodecStream final : public Stream {
   std::shared_ptr<State> state_;
 };
 
+// Leaves everything as it is.
+class PlainCodec final : public StreamCodec {
+ public:
+  Overhead overhead() const override { return {}; }
+  std::error_code seal(Buffer&) override { return {}; }
+  std::error_code open(Buffer&, Buffer&) override { return {}; }
+  std::error_code open_end() override { return Errc::kEof; }
+  bool seals_verbatim() const override { return true; }
+  bool opens_verbatim() const override { return true; }
+};
+
 // One opening under way.
 struct Opening : std::enable_shared_from_this<Opening> {
   Opening(Environment& env, StreamPtr stream_below, std::unique_ptr<StreamCodec> stream_codec, OpenHandler on_done)
@@ -298,7 +312,7 @@ struct Opening : std::enable_shared_from_this<Opening> {
   void start(Duration timeout) {
     if (timeout > Duration::zero()) {
       timer->arm(environment.clock.now() + timeout, [weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->stop(Errc::kTimedOut);
+        if (const auto self = weak.lock()) self->time_out();
       });
     }
     asio::post(environment.executor, [self = shared_from_this()] { self->step({}); });
@@ -319,7 +333,10 @@ struct Opening : std::enable_shared_from_this<Opening> {
 
   void next(bool done) {
     if (error || done) return finish();
+    reading = true;
     below->read([self = shared_from_this()](std::error_code read_error, Buffer data) {
+      self->reading = false;
+      if (self->heir) return std::exchange(self->heir, nullptr)->on_read(read_error, std::move(data));
       if (!self->handler) return;
       if (!read_error) return self->step(std::move(data));
       self->error = read_error == Errc::kEof ? std::error_code(Errc::kTruncated) : read_error;
@@ -338,6 +355,16 @@ struct Opening : std::enable_shared_from_this<Opening> {
     asio::post(environment.executor, [finishing = std::move(finishing), why]() mutable {
       finishing(Opened{.error = why, .stream = nullptr, .below = nullptr, .unread = {}, .failed_codec = nullptr});
     });
+  }
+
+  // The read under way cannot be taken back without closing: what it brings is for who reads next.
+  void time_out() {
+    if (!handler || !reading) return stop(Errc::kTimedOut);
+    heir = std::make_shared<State>(environment, std::move(below), std::make_unique<PlainCodec>());
+    heir->primed = heir->reading = true;
+    below = std::make_unique<CodecStream>(heir);
+    error = Errc::kTimedOut;
+    finish();
   }
 
   void finish() {
@@ -365,6 +392,8 @@ struct Opening : std::enable_shared_from_this<Opening> {
   OpenHandler handler;
   Buffer in;
   std::error_code error;
+  bool reading = false;
+  std::shared_ptr<State> heir;  // of the read under way
 };
 
 class CodecDialer final : public Dialer {

@@ -22,7 +22,8 @@ struct Opened {
   StreamPtr stream;
   StreamCodec* codec = nullptr;
   // On failure: the stream below, still open, the bytes of it that the codec left unread (a server hands both to a
-  // fallback), and the codec, which may have more to say about the error. Dropping `below` closes it.
+  // fallback), and the codec, which may have more to say about the error. Dropping `below` closes it. It is null where
+  // an operation on it could not be taken back: after Errc::kAborted, and when the time was up during a write.
   StreamPtr below;
   Buffer unread;
   std::unique_ptr<StreamCodec> failed_codec;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "winze/base/address.h"
@@ -49,6 +50,10 @@ class ProxyServerCodec : public StreamCodec {
   // The client speaks plain HTTP to the proxy instead of asking for a tunnel: request() says nothing, and every byte
   // from the start of its first request is for the forward engines (winze/proto/http/forward_request.h).
   virtual bool is_forward() const { return false; }
+
+  // Of an opening that came to nothing because the stream ended or a timer struck (handshake() has not failed): the
+  // bytes that it has taken, which are a fallback's. Nothing where they show a user, or the protocol hides from nobody.
+  virtual std::optional<Buffer> take_received() { return std::nullopt; }
 };
 
 }  // namespace winze

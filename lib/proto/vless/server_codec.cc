@@ -87,6 +87,12 @@ std::error_code ServerCodec::parse_request(Reader& reader) {
   return {};
 }
 
+// Bytes that reach behind the id have been kept only because it is a user's.
+std::optional<Buffer> ServerCodec::take_received() {
+  if (received_.size() >= 1 + 16) return std::nullopt;
+  return std::move(received_);
+}
+
 void ServerCodec::grant(const Endpoint&) {}
 void ServerCodec::refuse(Refusal) { answer_due_ = false; }
 

@@ -238,7 +238,16 @@ TEST_CASE("vless server: a short start") {
   CodecEnd waiting(patient);
   waiting.step(Buffer::copy_of(from_hex("00b831")));
   CHECK_FALSE(waiting.error);
-  CHECK(to_hex(patient.take_received().text()) == "00b831");
+  const auto received = patient.take_received();
+  REQUIRE(received);
+  CHECK(to_hex(received->text()) == "00b831");
+
+  // Behind a user's id the bytes are no fallback's.
+  ServerCodec trusting(one_user());
+  CodecEnd known(trusting);
+  known.step(Buffer::copy_of(from_hex(request_hex("")).substr(0, 17)));
+  CHECK_FALSE(known.error);
+  CHECK_FALSE(trusting.take_received());
 
   ServerCodec strict(one_user(), {.short_start_falls_back = true});
   CodecEnd end(strict);

@@ -110,9 +110,7 @@ class ServerCodec final : public ProxyServerCodec {
   // Of the client, once the handshake is done.
   const Uuid& id() const { return id_; }
 
-  // The bytes of an opening that came to nothing because the stream ended or a timer struck (handshake() has not
-  // failed, and has taken them). They are the fallback's.
-  Buffer take_received() { return std::move(received_); }
+  std::optional<Buffer> take_received() override;
 
  private:
   // Reads the request at the front of `bytes`; `size` is its length, 0 while it is incomplete.
