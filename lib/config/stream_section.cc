@@ -203,6 +203,9 @@ StreamSettings read_stream(ObjectReader object, Side side) {
              [&](ObjectReader& settings) { out.http_upgrade = read_http_upgrade(settings, side); });
   read("tlsSettings", security == 2, [&](ObjectReader settings) {
     node::TlsOptions tls = read_tls(settings, side);
+    const bool speaks_http1 = tls.alpn.empty() || std::ranges::count(tls.alpn, "http/1.1") != 0;
+    if (out.network != StreamSettings::Network::kTcp && !speaks_http1)
+      settings.warn("alpn", "not used: this network is HTTP/1.1, so \"http/1.1\" is said");
     if (security == 2) out.tls = std::move(tls);
   });
   if (security == 2 && side == Side::kInbound && object.find("tlsSettings") == nullptr)

@@ -96,8 +96,16 @@ absl::StatusOr<tls::Version> parse_version(const std::string& text, tls::Version
   return absl::InvalidArgumentError("version \"" + text + "\" is not one of \"1.2\", \"1.3\"");
 }
 
-absl::StatusOr<std::shared_ptr<tls::ServerContext>> make_server(const TlsOptions& options) {
-  tls::ServerOptions out{.alpn = options.alpn,
+// WebSocket and HTTPUpgrade are HTTP/1.1, whatever else may be said of it.
+std::vector<std::string> alpn_of(const StreamSettings& stream) {
+  if (stream.network != StreamSettings::Network::kTcp) return {"http/1.1"};
+  if (stream.tls->alpn.empty()) return {"h2", "http/1.1"};
+  return stream.tls->alpn;
+}
+
+absl::StatusOr<std::shared_ptr<tls::ServerContext>> make_server(const StreamSettings& stream) {
+  const TlsOptions& options = *stream.tls;
+  tls::ServerOptions out{.alpn = alpn_of(stream),
                          .reject_unknown_names = options.reject_unknown_sni,
                          .resume = options.session_resumption,
                          .key_log_file = options.key_log_file};
@@ -122,12 +130,10 @@ absl::StatusOr<std::shared_ptr<tls::ServerContext>> make_server(const TlsOptions
 
 absl::StatusOr<std::shared_ptr<tls::ClientContext>> make_client(const StreamSettings& stream) {
   const TlsOptions& options = *stream.tls;
-  tls::ClientOptions out{.alpn = options.alpn,
+  tls::ClientOptions out{.alpn = alpn_of(stream),
                          .system_roots = !options.disable_system_root,
                          .resume = options.session_resumption,
                          .key_log_file = options.key_log_file};
-  // WebSocket and HTTPUpgrade are HTTP/1.1.
-  if (stream.network != StreamSettings::Network::kTcp) out.alpn = {"http/1.1"};
   auto roots = read_roots(options.roots);
   if (!roots.ok()) return roots.status();
   out.roots_pem = std::move(*roots);
@@ -159,7 +165,7 @@ absl::StatusOr<std::shared_ptr<TlsContexts>> TlsContexts::create(const NodeOptio
     out->inbounds_.emplace_back();
     out->sources_.emplace_back();
     if (!inbound.stream.tls) continue;
-    auto context = make_server(*inbound.stream.tls);
+    auto context = make_server(inbound.stream);
     if (!context.ok()) return at(inbound.path, message_of(context.status()));
     out->inbounds_.back() = std::move(*context);
     out->sources_.back() = {inbound.path, inbound.stream.tls->certificates};

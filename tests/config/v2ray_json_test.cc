@@ -195,6 +195,7 @@ TEST_CASE("what only tunes, and what is not used, is worth a warning") {
       {outbound(stream + R"({"wsSettings": {"pth": "/x"}})"), "wsSettings.pth: unknown key; did you mean \"path\"?"},
       {outbound(stream + R"({"network": "ws", "tcpSettings": {"haeder": {}}})"), "did you mean \"header\"?"},
       {outbound(stream + R"({"tlsSettings": {"allowInsecure": true}})"), "certificates are always verified"},
+      {outbound(stream + R"({"network": "ws", "security": "tls", "tlsSettings": {"alpn": ["h2"]}})"), "alpn: not used"},
       {outbound(stream + R"({"security": "tls", "tlsSettings": {"certificates": [{"usage": "verify",
         "certificate": ["x"], "ocspStapling": 3600}]}})"),
        "ocspStapling: not supported"},

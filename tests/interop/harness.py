@@ -132,14 +132,14 @@ def stream(kind, side, **extra):
         out["httpupgradeSettings"] = {"path": "/tunnel", "host": "a.test"}
     if kind.endswith("tls"):
         out["security"] = "tls"
-        alpn = ["http/1.1"]
+        alpn = {} if extra.get("default_alpn") else {"alpn": ["http/1.1"]}
         if side == "server":
             name = extra.get("certificate", "a")
             files = {"certificateFile": str(TLS / f"{name}.pem"), "keyFile": str(TLS / f"{name}.key")}
-            out["tlsSettings"] = {"alpn": alpn, "certificates": [files]}
+            out["tlsSettings"] = alpn | {"certificates": [files]}
         else:
             roots = [{"usage": "verify", "certificateFile": str(TLS / "root.pem")}]
-            out["tlsSettings"] = {"serverName": extra.get("name", "a.test"), "alpn": alpn, "certificates": roots}
+            out["tlsSettings"] = alpn | {"serverName": extra.get("name", "a.test"), "certificates": roots}
     return out
 
 

@@ -46,6 +46,13 @@ def test_vless_down_and_up(stage, origin, files, hashes, makers, kind):
     assert result.stdout.decode() == hashes["64m.bin"], result.stderr
 
 
+@pytest.mark.parametrize("kind", ["tls", "ws-tls"])
+@pytest.mark.parametrize("makers", PAIRS, ids=ids)
+def test_alpn_is_not_configured(stage, origin, hashes, makers, kind):
+    socks, _ = start_pair(stage, makers, kind, client_extra={"default_alpn": True}, default_alpn=True)
+    assert fetch_sha256(f"http://{HOST}:{origin.port}/64m.bin", "-x", f"socks5h://{HOST}:{socks}") == hashes["64m.bin"]
+
+
 @pytest.mark.parametrize("kind", ["httpupgrade", "httpupgrade-tls"])
 def test_httpupgrade(stage, origin, hashes, kind):
     socks, _ = start_pair(stage, ("winze", "winze"), kind)

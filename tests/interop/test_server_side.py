@@ -132,6 +132,41 @@ def certificate_name(port):
         return s.getpeercert()["subject"][0][0][1]
 
 
+def alpn_chosen(port, offered):
+    context = ssl.create_default_context(cafile=TLS / "root.pem")
+    context.set_alpn_protocols(offered)
+    with socket.create_connection((HOST, port)) as raw, context.wrap_socket(raw, server_hostname="a.test") as s:
+        return s.selected_alpn_protocol()
+
+
+@pytest.mark.parametrize("maker", ["winze", "v2ray"])
+def test_default_alpn_of_a_server(stage, maker):
+    port, ws = free_port(), free_port()
+    stage.start(maker, vless_server(port, "tls", default_alpn=True), [port])
+    assert alpn_chosen(port, ["http/1.1", "h2"]) == "h2"
+    assert alpn_chosen(port, ["http/1.1"]) == "http/1.1"
+    if maker == "winze":
+        stage.start(maker, vless_server(ws, "ws-tls", default_alpn=True), [ws])
+        assert alpn_chosen(ws, ["h2", "http/1.1"]) == "http/1.1"
+
+
+@pytest.mark.parametrize("maker", ["winze", "v2ray"])
+def test_default_alpn_of_a_client(stage, maker):
+    context, chosen = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
+    context.load_cert_chain(TLS / "a.pem", TLS / "a.key")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    def serve(s):
+        with context.wrap_socket(s, server_side=True) as wrapped:
+            chosen.append(wrapped.selected_alpn_protocol())
+
+    server, socks = RawServer(serve), free_port()
+    stage.start(maker, client([listener("socks", socks)], vless_out(server.port, "tls", default_alpn=True)), [socks])
+    curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:1/", seconds=5)
+    assert chosen and set(chosen) == {"h2"}
+    server.stop()
+
+
 def test_sighup_reads_certificates_again(stage, origin, hashes):
     port, socks = free_port(), free_port()
     for suffix in ("pem", "key"):
