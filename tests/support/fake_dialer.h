@@ -50,7 +50,7 @@ class FakeDialer final : public Dialer {
 
 // Answers a call that still waits.
 template <typename Call, typename Result>
-void answer(Call& call, std::error_code error, Result result) {
+void answer(Call& call, const DialError& error, Result result) {
   std::exchange(call->handler, nullptr)(error, std::move(result));
 }
 
