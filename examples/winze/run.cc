@@ -1,6 +1,7 @@
 // `winze run`: one thread, event loop and Instance per core, all from one configuration; signals go to the first.
 #include <malloc.h>
 
+#include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <asio/signal_set.hpp>
@@ -24,6 +25,8 @@ namespace {
 
 struct Worker {
   asio::io_context context{1};
+  // One that listens nowhere, because it is not the first, waits to be stopped all the same.
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   SystemEnvironment system{context.get_executor()};
   std::unique_ptr<node::Instance> instance;
   std::thread thread;  // none for the first
@@ -112,7 +115,8 @@ class Runner {
     draining_ = workers_.size();
     for (auto& worker : workers_) {
       asio::post(worker->context, [this, &worker = *worker] {
-        worker.instance->stop(std::chrono::seconds(run_.grace_seconds), [this] {
+        worker.instance->stop(std::chrono::seconds(run_.grace_seconds), [this, &worker] {
+          worker.work.reset();
           if (--draining_ == 0) asio::post(workers_[0]->context, [this] { signals_->cancel(); });
         });
       });
