@@ -56,15 +56,16 @@ TEST_CASE("http: Basic credentials") {
   CHECK(basic_credentials("Aladdin", "open sesame") == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");  // RFC 7617 §2
   PasswordList list;
   list.add("Aladdin", "open sesame");
-  list.add("a", "b:c");
+  list.add("a", "b:c", 7);
   const auto checked = [&](std::string_view value) {
     Fields fields;
     fields.add("proxy-authorization", value);
     return check_basic(fields, &list);
   };
-  CHECK(checked("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==") == "Aladdin");
-  CHECK(checked("bAsIc   QWxhZGRpbjpvcGVuIHNlc2FtZQ") == "Aladdin");
-  CHECK(checked(basic_credentials("a", "b:c")) == "a");
+  CHECK(checked("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").value().name == "Aladdin");
+  CHECK(checked("bAsIc   QWxhZGRpbjpvcGVuIHNlc2FtZQ").value().level == 0);
+  CHECK(checked(basic_credentials("a", "b:c")).value().name == "a");
+  CHECK(checked(basic_credentials("a", "b:c")).value().level == 7);
   for (std::string_view bad :
        {"", "Basic", "Basic ", "BasicQWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
         "Basic QWxhZGRpbg==", "Basic !!!!", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== x"}) {
@@ -75,7 +76,7 @@ TEST_CASE("http: Basic credentials") {
   CHECK_FALSE(checked(basic_credentials("a", "open sesame")));
   Fields twice;
   CHECK_FALSE(check_basic(twice, &list));
-  CHECK(check_basic(twice, nullptr) == "");
+  CHECK(check_basic(twice, nullptr).value().name.empty());
   twice.add("Proxy-Authorization", basic_credentials("a", "b:c"));
   twice.add("Proxy-Authorization", basic_credentials("a", "b:c"));
   CHECK_FALSE(check_basic(twice, &list));
