@@ -97,7 +97,7 @@ def test_websocket_strangers_get_404(stage):
 
 @pytest.mark.parametrize("extra,reason", [
     ({"name": "b.test"}, "another host"), ({"certificate": "expired"}, "expired"), ({"certificate": "unknown"}, "unknown CA"),
-    ({"name": "b.test"}, 'detail="certificate is for a.test, wanted b.test"')])
+    ({"name": "b.test"}, "certificate is for a.test, "), ({"name": "b.test"}, ', wanted b.test"')])
 def test_bad_certificates_are_refused_with_the_reason(stage, origin, extra, reason):
     port, socks = free_port(), free_port()
     server_extra = {k: v for k, v in extra.items() if k == "certificate"}
@@ -144,7 +144,8 @@ def test_default_alpn_of_a_server(stage, maker):
     port, ws = free_port(), free_port()
     stage.start(maker, vless_server(port, "tls", default_alpn=True), [port])
     assert alpn_chosen(port, ["http/1.1", "h2"]) == "h2"
-    assert alpn_chosen(port, ["http/1.1"]) == "http/1.1"
+    # V2Ray 4.34 agrees on nothing then.
+    assert alpn_chosen(port, ["http/1.1"]) == ("http/1.1" if maker == "winze" else None)
     if maker == "winze":
         stage.start(maker, vless_server(ws, "ws-tls", default_alpn=True), [ws])
         assert alpn_chosen(ws, ["h2", "http/1.1"]) == "http/1.1"
