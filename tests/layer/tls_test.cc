@@ -3,107 +3,22 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
+#include <string>
 
+#include "support/tls_session.h"
+#include "support/vectors.h"
 #include "winze/base/error.h"
 
 namespace winze {
 namespace {
 
-std::string read_file(const std::string& name) {
-  std::ifstream file(std::string(WINZE_TEST_DATA) + "/vectors/tls/" + name);
-  REQUIRE_MESSAGE(file, name);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-tls::Identity identity(const std::string& name) {
-  return {read_file(name + ".pem"), Secret(std::string_view(read_file(name + ".key")))};
-}
-
-std::shared_ptr<tls::ClientContext> client_context(tls::ClientOptions options = {}) {
-  options.system_roots = false;
-  if (options.roots_pem.empty()) options.roots_pem = {read_file("root.pem")};
-  auto context = tls::ClientContext::create(options);
-  REQUIRE_MESSAGE(context.ok(), context.status().ToString());
-  return *context;
-}
-
-std::shared_ptr<tls::ServerContext> server_context(tls::ServerOptions options = {}) {
-  if (options.identities.empty()) options.identities.push_back(identity("a"));
-  auto context = tls::ServerContext::create(options);
-  REQUIRE_MESSAGE(context.ok(), context.status().ToString());
-  return *context;
-}
-
-struct Side {
-  std::unique_ptr<tls::Codec> codec;
-  bool done = false;
-  std::error_code error;
-  Buffer unread;
-};
-
-struct Session {
-  BufferPool pool;
-  Side client;
-  Side server;
-
-  Session(const std::shared_ptr<tls::ClientContext>& c, const std::shared_ptr<tls::ServerContext>& s,
-          std::string_view name = "a.test") {
-    client.codec = tls::client_codec(c, name, pool);
-    server.codec = tls::server_codec(s, pool);
-  }
-
-  // Passes handshake bytes in pieces of `segment` until both sides are done or one has failed.
-  void shake(std::size_t segment = 65536) {
-    Buffer to_server, to_client;
-    step(client, {}, to_server);
-    while (!(client.done && server.done) && !(to_server.empty() && to_client.empty())) {
-      Buffer sent = std::exchange(to_server, {});
-      pass(server, sent, to_client, segment);
-      sent = std::exchange(to_client, {});
-      pass(client, sent, to_server, segment);
-    }
-  }
-
-  static void step(Side& side, Buffer in, Buffer& out) {
-    if (side.error) return;
-    if (side.done) return side.unread.append(std::as_const(in).span());
-    side.done = side.codec->handshake(in, out, side.error) == StreamCodec::Handshake::kDone && !side.error;
-    if (side.done) side.unread = std::move(in);
-  }
-  static void pass(Side& side, Buffer& bytes, Buffer& out, std::size_t segment) {
-    while (!bytes.empty()) {
-      const std::size_t n = std::min(segment, bytes.size());
-      step(side, Buffer::copy_of(std::span<const std::uint8_t>(bytes.span().first(n))), out);
-      bytes.trim_front(n);
-    }
-  }
-};
-
-// Seals `text` on one side and opens it on the other in segments; replies go back.
-std::string carry(Side& from, Side& to, std::string_view text, std::size_t segment, std::error_code& error) {
-  Buffer wire = Buffer::copy_of(text);
-  CHECK_FALSE(from.codec->seal(wire));
-  std::string got;
-  Buffer first = std::exchange(to.unread, {}), reply;
-  error = to.codec->open(first, reply);
-  got += first.text();
-  while (!wire.empty() && !error) {
-    const std::size_t n = std::min(segment, wire.size());
-    Buffer piece = Buffer::copy_of(std::span<const std::uint8_t>(wire.span().first(n)));
-    wire.trim_front(n);
-    error = to.codec->open(piece, reply);
-    got += piece.text();
-  }
-  if (!reply.empty()) {
-    Buffer none;
-    CHECK_FALSE(from.codec->open(reply, none));
-  }
-  return got;
-}
+using test::carry;
+using test::client_context;
+using test::identity;
+using test::LibraryClient;
+using test::read_file;
+using test::server_context;
+using test::Session;
 
 std::string long_text(std::size_t size) {
   std::string text(size, 0);
@@ -144,24 +59,6 @@ TEST_CASE("tls: both versions carry data both ways at every segment size") {
   }
 }
 
-TEST_CASE("tls: the second handshake resumes, in both versions") {
-  for (tls::Version version : {tls::Version::kTls12, tls::Version::kTls13}) {
-    CAPTURE(static_cast<int>(version));
-    auto client = client_context({.max_version = version});
-    auto server = server_context();
-    for (int i = 0; i < 3; ++i) {
-      Session s(client, server);
-      s.shake();
-      REQUIRE(s.client.done);
-      CHECK(s.client.codec->info().resumed == (i > 0));
-      std::error_code error;
-      CHECK(carry(s.server, s.client, "ticket before this", 65536, error) == "ticket before this");
-    }
-    CHECK(client->handshakes() == 3);
-    CHECK(client->resumed_handshakes() == 2);
-  }
-}
-
 TEST_CASE("tls: what is wrong with a certificate is what the error says") {
   struct Row {
     const char* certificate;
@@ -171,7 +68,8 @@ TEST_CASE("tls: what is wrong with a certificate is what the error says") {
   for (const Row& row :
        {Row{"a", "c.test", tls::Errc::kWrongHost}, Row{"a", "127.0.0.2", tls::Errc::kWrongHost},
         Row{"a", "x.y.wild.test", tls::Errc::kWrongHost}, Row{"expired", "a.test", tls::Errc::kCertificateExpired},
-        Row{"unknown", "a.test", tls::Errc::kUnknownCa}, Row{"client", "client.test", tls::Errc::kBadCertificate}}) {
+        Row{"later", "a.test", tls::Errc::kCertificateNotYetValid}, Row{"unknown", "a.test", tls::Errc::kUnknownCa},
+        Row{"client", "client.test", tls::Errc::kBadCertificate}}) {
     CAPTURE(row.certificate);
     CAPTURE(row.name);
     Session s(client_context(), server_context({.identities = {identity(row.certificate)}}), row.name);
@@ -189,8 +87,36 @@ TEST_CASE("tls: what is wrong with a certificate is what the error says") {
   }
 }
 
+tls::Sha256 pin(std::string_view id, const std::string& kind) {
+  for (const test::Vector& v : test::load_vectors("tls/pins.txt")) {
+    if (v.text("id") != id) continue;
+    tls::Sha256 out;
+    std::ranges::copy(v.bytes(kind), out.begin());
+    return out;
+  }
+  FAIL("no such pin");
+  return {};
+}
+
 TEST_CASE("tls: pins") {
   tls::Sha256 wrong{};
+  for (const char* pinned : {"a", "root"}) {
+    CAPTURE(pinned);
+    Session s(client_context({.spki_sha256 = {wrong, pin(pinned, "spki")}}), server_context());
+    s.shake();
+    CHECK(s.client.done);
+    // A pinned key does not stand for the name.
+    Session other(client_context({.spki_sha256 = {pin(pinned, "spki")}}), server_context(), "c.test");
+    other.shake();
+    CHECK(other.client.error == tls::Errc::kWrongHost);
+  }
+  for (const char* name : {"a", "unknown"}) {
+    CAPTURE(name);
+    Session s(client_context({.certificate_sha256 = {wrong, pin(name, "certificate")}}),
+              server_context({.identities = {identity(name)}}), "any.test");
+    s.shake();
+    CHECK(s.client.done);
+  }
   {
     Session s(client_context({.spki_sha256 = {wrong}}), server_context());
     s.shake();
@@ -251,6 +177,42 @@ TEST_CASE("tls: client certificates, ALPN and versions that do not meet") {
     s.shake();
     CHECK(s.server.error == tls::Errc::kNoCommonVersion);
     CHECK(s.client.error == tls::Errc::kAlertProtocolVersion);
+  }
+}
+
+TEST_CASE("tls: a client certificate of another CA is refused, and both sides say why") {
+  for (tls::Version version : {tls::Version::kTls12, tls::Version::kTls13}) {
+    CAPTURE(static_cast<int>(version));
+    Session s(client_context({.identity = identity("unknown_client"), .max_version = version}),
+              server_context({.client_roots_pem = {read_file("root.pem")}}));
+    s.shake();
+    CHECK(s.server.error == tls::Errc::kUnknownCa);
+    // Under TLS 1.3 the client is done before the server has looked.
+    if (version == tls::Version::kTls13) {
+      CHECK(s.client.done);
+      Buffer reply;
+      CHECK(s.client.codec->open(s.client.unread, reply) == tls::Errc::kAlertUnknownCa);
+    } else {
+      CHECK(s.client.error == tls::Errc::kAlertUnknownCa);
+    }
+  }
+}
+
+TEST_CASE("tls: clients with no cipher suite or version that we take") {
+  struct Row {
+    std::uint16_t version;
+    const char* ciphers;
+    tls::Errc error;
+  };
+  for (const Row& row : {Row{TLS1_2_VERSION, "AES128-SHA", tls::Errc::kNoCommonCipher},
+                         Row{TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA", tls::Errc::kNoCommonCipher},
+                         Row{TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", tls::Errc::kNoCommonCipher},
+                         Row{TLS1_1_VERSION, "ALL", tls::Errc::kNoCommonVersion}}) {
+    CAPTURE(row.ciphers);
+    BufferPool pool;
+    LibraryClient client(row.version, row.ciphers);
+    const auto server = tls::server_codec(server_context(), pool);
+    CHECK(client.shake(*server) == row.error);
   }
 }
 
