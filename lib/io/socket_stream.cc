@@ -236,9 +236,16 @@ StreamPtr connected_stream(Environment& environment, Socket socket) {
   return std::make_unique<SocketStream>(environment, std::move(socket), false);
 }
 
-StreamPtr adopt_socket(Environment& environment, int fd) {
+StreamPtr accepted_stream(Environment& environment, int fd) {
   return std::make_unique<SocketStream>(
       environment, Socket(environment.executor, asio::generic::stream_protocol(AF_UNSPEC, 0), fd), true);
+}
+
+StreamPtr adopt_socket(Environment& environment, int fd) {
+  // A read that finds nothing would hold the whole event loop.
+  int yes = 1;
+  (void)::ioctl(fd, FIONBIO, &yes);
+  return accepted_stream(environment, fd);
 }
 
 sockaddr_any to_sockaddr(const Endpoint& endpoint) {

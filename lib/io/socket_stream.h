@@ -13,6 +13,8 @@ using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executo
 
 // Of a socket that we connected.
 StreamPtr connected_stream(Environment& environment, Socket socket);
+// Of one that we accepted.
+StreamPtr accepted_stream(Environment& environment, int fd);
 
 // Endpoint <-> sockaddr.
 struct sockaddr_any {

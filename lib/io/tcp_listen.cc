@@ -95,7 +95,7 @@ struct State : std::enable_shared_from_this<State> {
     }
     auto finishing = std::exchange(handler, nullptr);
     if (error) return finishing(error, nullptr);
-    finishing({}, adopt_socket(environment, std::exchange(accepted, -1)));
+    finishing({}, accepted_stream(environment, std::exchange(accepted, -1)));
   }
 
   void close() {

@@ -187,6 +187,21 @@ TEST_CASE("tcp: a relay splices a bulk flow and accounts every byte") {
   CHECK(traffic.up == kTotal);
 }
 
+TEST_CASE("tcp: a blocking socket that is adopted does not hold the event loop") {
+  Fixture f;
+  int fds[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+  const StreamPtr stream = adopt_socket(f.environment, fds[0]);
+  std::string got;
+  stream->read([&](std::error_code error, Buffer data) { got = error ? error.message() : std::string(data.text()); });
+  f.context.poll();
+  CHECK(got.empty());
+  REQUIRE(::write(fds[1], "late", 4) == 4);
+  while (got.empty()) f.context.run_one();
+  CHECK(got == "late");
+  ::close(fds[1]);
+}
+
 TEST_CASE("unix: path and abstract sockets") {
   for (std::string path : {std::string("@winze-test-") + std::to_string(::getpid()),
                            std::string("/tmp/winze-test-") + std::to_string(::getpid())}) {

@@ -71,7 +71,7 @@ ListenResult tcp_listen(Environment& environment, const Endpoint& at, const TcpL
 // listens, is replaced; the listener removes its own at the end.
 ListenResult unix_listen(Environment& environment, std::string_view path, unsigned mode = 0);
 
-// A stream over a connected stream socket, which it owns from here on.
+// A stream over a connected stream socket, which it owns from here on, and makes non-blocking.
 StreamPtr adopt_socket(Environment& environment, int fd);
 
 }  // namespace winze
