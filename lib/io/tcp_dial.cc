@@ -71,6 +71,8 @@ struct Race : std::enable_shared_from_this<Race> {
       if (i < second.size()) targets.push_back(second[i]);
     }
     if (targets.empty()) last_error = Errc::kUnresolved;
+    // connect() with Fast Open is done before anybody has answered: the first address would always have won.
+    if (targets.size() > 1) options.socket.fast_open = false;
   }
 
   void next() {

@@ -21,7 +21,9 @@ struct SocketOptions {
   std::uint32_t mark = 0;          // SO_MARK, 0: none (needs CAP_NET_ADMIN)
   std::string interface;           // SO_BINDTODEVICE, empty: none
   std::string congestion_control;  // TCP_CONGESTION, empty: the system's
-  // TCP Fast Open, where the kernel has it: the client's first bytes travel in the SYN; the server takes them.
+  // TCP Fast Open, where the kernel has it: the client's first bytes travel in the SYN; the server takes them. A
+  // failure to connect then shows at the first write or read. Not for a name with several addresses: which of them
+  // answers is found out before anything is written.
   bool fast_open = false;
   // TCP_USER_TIMEOUT: how long sent bytes may stay unacknowledged; TCP_MAXSEG and TCP_WINDOW_CLAMP in bytes.
   // Zero: the system's.
