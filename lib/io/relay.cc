@@ -67,7 +67,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     opening_alone = true;
     server->write({}, [self = shared_from_this()](std::error_code error) {
       self->opening_alone = false;
-      if (error) return self->finish(error);
+      if (error) return self->break_off(error);
       if (auto next = std::exchange(self->after_opening, nullptr)) next();
     });
   }
@@ -103,13 +103,13 @@ struct Relay : std::enable_shared_from_this<Relay> {
     }
     if (error == Errc::kEof) return end(which);
     Direction& d = directions[which];
-    if (error) return break_off(d.to, error);
+    if (error) return break_off(error);
     d.bulk = data.size() >= kSpliceFrom;
     const std::size_t size = data.size();
     idle.touch();
     d.to->write(std::move(data), [self = shared_from_this(), which, size](std::error_code write_error) {
       if (!self->handler) return;
-      if (write_error) return self->break_off(self->directions[which].from, write_error);
+      if (write_error) return self->break_off(write_error);
       self->account(which, size);
       self->copy(which);
     });
@@ -128,7 +128,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     RawSocket* source = d.from->verbatim_source();
     const SplicePipe::Result result = d.pipe.fill(source->native_handle());
-    if (result.error) return break_off(d.to, result.error);
+    if (result.error) return break_off(result.error);
     if (result.ended) {
       d.pipe.close();
       return end(which);
@@ -138,7 +138,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     d.pipe.close();
     source->wait(RawSocket::Wait::kRead, [self = shared_from_this(), which](std::error_code error) {
       if (!self->handler) return;
-      if (error) return self->break_off(self->directions[which].to, error);
+      if (error) return self->break_off(error);
       self->idle.touch();
       self->copy(which);
     });
@@ -148,12 +148,12 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     RawSocket* sink = d.to->verbatim_sink();
     const SplicePipe::Result result = d.pipe.drain(sink->native_handle());
-    if (result.error) return break_off(d.from, result.error);
+    if (result.error) return break_off(result.error);
     if (result.bytes > 0) account(which, result.bytes);
     if (d.pipe.held() > 0) {
       return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which](std::error_code error) {
         if (!self->handler) return;
-        if (error) return self->break_off(self->directions[which].from, error);
+        if (error) return self->break_off(error);
         self->splice_out(which);
       });
     }
@@ -173,16 +173,19 @@ struct Relay : std::enable_shared_from_this<Relay> {
     if (shut && directions[1 - which].ended && d.to->verbatim_sink() != nullptr) return finish({});
     d.to->shutdown_write([self = shared_from_this(), which](std::error_code error) {
       if (!self->handler) return;
-      if (error) return self->finish(error);
+      if (error) return self->break_off(error);
       if (self->directions[1 - which].ended && self->shut) return self->finish({});
       self->shut = true;
       self->limit_silence(which == 0 ? self->options.downlink_only : self->options.uplink_only);
     });
   }
 
-  // One stream has failed: the other's peer shall not take that for the end.
-  void break_off(Stream* other, std::error_code error) {
-    if (handler && error != Errc::kAborted) other->abort();
+  // One stream has failed: neither's peer shall take that for the end.
+  void break_off(std::error_code error) {
+    if (handler && error != Errc::kAborted) {
+      client->abort();
+      server->abort();
+    }
     finish(error);
   }
 

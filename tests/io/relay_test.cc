@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "support/simulator.h"
 #include "winze/base/error.h"
@@ -16,11 +19,14 @@ using namespace std::chrono_literals;
 
 // client <-> relay <-> server, in memory and virtual time.
 struct Fixture {
-  explicit Fixture(const RelayOptions& options, const MemoryPairOptions& memory = {}) {
+  // `wrap`: what becomes of the relay's own two streams.
+  explicit Fixture(const RelayOptions& options, const MemoryPairOptions& memory = {},
+                   const std::function<void(StreamPtr&, StreamPtr&)>& wrap = nullptr) {
     auto [c, relay_client] = memory_pair(sim.environment(), memory);
     auto [relay_server, s] = memory_pair(sim.environment(), memory);
     client = std::move(c);
     server = std::move(s);
+    if (wrap) wrap(relay_client, relay_server);
     relaying = relay(sim.environment(), std::move(relay_client), std::move(relay_server), options,
                      [this](const RelayResult& r) {
                        result = r;
@@ -42,6 +48,25 @@ struct Fixture {
     stream.read([&](std::error_code error, Buffer data) { out = error ? error.message() : std::string(data.text()); });
     sim.run_ready();
     return out;
+  }
+
+  // Sends all of `text` and the end at `from`; what comes out at `to`, and how that ends.
+  auto exchange(Stream& from, const std::string& text, Stream& to) {
+    from.write(Buffer::copy_of(text), [&](std::error_code error) {
+      if (!error) from.shutdown_write([](std::error_code) {});
+    });
+    auto received = std::make_shared<std::string>();
+    auto end = std::make_shared<std::error_code>();
+    auto read = std::make_shared<std::function<void()>>();
+    *read = [&to, received, end, weak = std::weak_ptr(read)] {
+      to.read([received, end, again = weak.lock()](std::error_code error, Buffer data) {
+        *received += data.text();
+        *end = error;
+        if (!error) (*again)();
+      });
+    };
+    (*read)();
+    return std::pair(received, end);
   }
 
   test::Simulator sim{1};
@@ -167,6 +192,55 @@ TEST_CASE("relay: a failure ends both, and says which; cancelling says kAborted"
   g.sim.run_ready();
   REQUIRE(g.result);
   CHECK(g.result->error == Errc::kAborted);
+}
+
+// One exchange through a relay of which one stream fails at its operation `at`; returns how many it came to.
+std::uint64_t relay_with_fault(bool client_fails, std::uint64_t at) {
+  const std::error_code fault = std::make_error_code(std::errc::connection_reset);
+  std::uint64_t operations = 0;
+  Fixture f({.idle = 300s}, {.segment = 7}, [&](StreamPtr& near, StreamPtr& far) {
+    StreamPtr& hit = client_fails ? near : far;
+    hit = faulty_stream(std::move(hit), at, fault, &operations);
+  });
+  const std::string up(40, 'u'), down(50, 'd');
+  const auto [at_server, server_end] = f.exchange(*f.client, up, *f.server);
+  const auto [at_client, client_end] = f.exchange(*f.server, down, *f.client);
+  f.sim.run_for(600s);  // a relay that hears nothing more ends too
+  REQUIRE(f.result);
+  const bool hit = operations > at;
+  CHECK(f.result->error == (hit ? fault : std::error_code()));
+  CHECK_FALSE(f.result->timed_out);
+  // What comes out is a beginning of what went in, and where that is not all of it, the end says so.
+  CHECK(up.starts_with(*at_server));
+  CHECK(down.starts_with(*at_client));
+  CHECK((*at_server == up || *server_end != Errc::kEof));
+  CHECK((*at_client == down || *client_end != Errc::kEof));
+  CHECK(f.result->up <= up.size());
+  CHECK(f.result->down <= down.size());
+  if (!hit) {
+    CHECK(*at_server == up);
+    CHECK(*at_client == down);
+    CHECK(f.result->up == up.size());
+    CHECK(f.result->down == down.size());
+  }
+  // Nothing is left behind.
+  f.client.reset();
+  f.server.reset();
+  f.sim.run_ready();
+  CHECK(f.sim.environment().pool.lent_bytes() == 0);
+  return operations;
+}
+
+TEST_CASE("relay: a fault at each operation of either stream ends both, and nothing passes for whole") {
+  for (const bool client_fails : {true, false}) {
+    CAPTURE(client_fails);
+    const std::uint64_t all = relay_with_fault(client_fails, UINT64_MAX);
+    CHECK(all > 10);
+    for (std::uint64_t at = 0; at < all; ++at) {
+      CAPTURE(at);
+      relay_with_fault(client_fails, at);
+    }
+  }
 }
 
 }  // namespace
