@@ -3,13 +3,18 @@
 #include <doctest/doctest.h>
 
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <utility>
 
 #include "examples/xor_codec.h"
 #include "winze/layer/tls.h"
+#include "winze/proto/credentials.h"
 #include "winze/proto/http/client.h"
 #include "winze/proto/http/server.h"
 #include "winze/proto/httpupgrade/codec.h"
+#include "winze/proto/mixed_server.h"
+#include "winze/proto/proxy_protocol/header.h"
 #include "winze/proto/socks/client.h"
 #include "winze/proto/socks/server.h"
 #include "winze/proto/vless/codec.h"
@@ -40,15 +45,61 @@ LayerCase tls_case(const std::string& name, tls::Version version) {
           .marks_end = true};
 }
 
-LayerCase ws_case(const std::string& name, ws::Ending ending, std::size_t early_data) {
+LayerCase ws_case(const std::string& name, ws::Ending ending, std::size_t early_data,
+                  const std::string& field = std::string(ws::kProtocolField)) {
   auto client = std::make_shared<const ws::ClientOptions>(
-      ws::ClientOptions{.host = "a.test", .early_data = {.max = early_data}, .ending = ending});
-  auto server = std::make_shared<const ws::ServerOptions>(ws::ServerOptions{.ending = ending});
+      ws::ClientOptions{.host = "a.test", .early_data = {.max = early_data, .field = field}, .ending = ending});
+  auto server =
+      std::make_shared<const ws::ServerOptions>(ws::ServerOptions{.early_data_field = field, .ending = ending});
   return {.name = name,
           .client = [client](Environment& e) { return std::make_unique<ws::ClientCodec>(client, e.random); },
           .server = [server](Environment&) { return std::make_unique<ws::ServerCodec>(server); },
           .half_close = ending == ws::Ending::kHalf,
           .marks_end = ending == ws::Ending::kHalf};
+}
+
+// What a proxy in front of a server writes.
+class ProxyHeaderCodec final : public StreamCodec {
+ public:
+  explicit ProxyHeaderCodec(int version) : version_(version) {}
+  Overhead overhead() const override { return {}; }
+  Handshake handshake(Buffer&, Buffer& out, std::error_code&) override {
+    proxy_protocol::encode(
+        version_, proxy_protocol::Addresses{{*IpAddress::parse("192.0.2.1"), 1}, {*IpAddress::parse("192.0.2.2"), 443}},
+        out);
+    return Handshake::kDone;
+  }
+  std::error_code seal(Buffer&) override { return {}; }
+  std::error_code open(Buffer&, Buffer&) override { return {}; }
+
+ private:
+  int version_;
+};
+
+LayerCase proxy_header_case(int version) {
+  return {.name = "proxy protocol " + std::to_string(version),
+          .client = [version](Environment&) { return std::make_unique<ProxyHeaderCodec>(version); },
+          .server = [](Environment&) { return std::make_unique<proxy_protocol::ServerCodec>(); },
+          .like_another = true};
+}
+
+using MakeCodec = std::function<std::unique_ptr<StreamCodec>(Environment&)>;
+
+MakeCodec socks_client(socks::ClientOptions options, const Destination& to) {
+  return [options = std::make_shared<const socks::ClientOptions>(std::move(options)), to](Environment&) {
+    return std::make_unique<socks::ClientCodec>(options, to);
+  };
+}
+MakeCodec http_client(const Destination& to) {
+  return [options = std::make_shared<const http::ClientOptions>(), to](Environment&) {
+    return std::make_unique<http::ClientCodec>(options, to);
+  };
+}
+MakeCodec socks_server(const socks::ServerOptions& options) {
+  return [options](Environment&) { return std::make_unique<socks::ServerCodec>(options); };
+}
+std::unique_ptr<StreamCodec> mixed_server(Environment&) {
+  return std::make_unique<MixedServerCodec>(socks::ServerOptions{}, http::ServerOptions{});
 }
 
 std::vector<LayerCase> make() {
@@ -58,6 +109,9 @@ std::vector<LayerCase> make() {
   out.push_back(ws_case("ws", ws::Ending::kBoth, 0));
   out.push_back(ws_case("ws with half-close", ws::Ending::kHalf, 0));
   out.push_back(ws_case("ws with early data", ws::Ending::kHalf, 5));
+  out.push_back(ws_case("ws with early data in the path", ws::Ending::kHalf, 5, ""));
+  out.push_back(proxy_header_case(1));
+  out.push_back(proxy_header_case(2));
 
   auto upgrade = std::make_shared<const httpupgrade::ClientOptions>(httpupgrade::ClientOptions{.host = "a.test"});
   auto upgrade_server = std::make_shared<const httpupgrade::ServerOptions>();
@@ -73,16 +127,23 @@ std::vector<LayerCase> make() {
   out.push_back({.name = "vless",
                  .client = [id, to](Environment&) { return std::make_unique<vless::ClientCodec>(id, to); },
                  .server = [users](Environment&) { return std::make_unique<vless::ServerCodec>(users); }});
-  auto socks_client = std::make_shared<const socks::ClientOptions>();
+  auto accounts = std::make_shared<PasswordList>();
+  accounts->add("user", "secret");
+  out.push_back({.name = "socks 5", .client = socks_client({}, to), .server = socks_server({})});
+  out.push_back({.name = "socks 5 with a password",
+                 .client = socks_client({.user = "user", .password = Secret(std::string_view("secret"))}, to),
+                 .server = socks_server({.credentials = accounts}),
+                 .like_another = true});
+  out.push_back({.name = "socks 4",
+                 .client = socks_client({.version = socks::ClientOptions::Version::k4a, .user = "user"}, to),
+                 .server = socks_server({}),
+                 .like_another = true});
+  out.push_back({.name = "http connect", .client = http_client(to), .server = [](Environment&) {
+                   return std::make_unique<http::ServerCodec>(http::ServerOptions{});
+                 }});
   out.push_back(
-      {.name = "socks",
-       .client = [socks_client, to](Environment&) { return std::make_unique<socks::ClientCodec>(socks_client, to); },
-       .server = [](Environment&) { return std::make_unique<socks::ServerCodec>(socks::ServerOptions{}); }});
-  auto http_client = std::make_shared<const http::ClientOptions>();
-  out.push_back(
-      {.name = "http connect",
-       .client = [http_client, to](Environment&) { return std::make_unique<http::ClientCodec>(http_client, to); },
-       .server = [](Environment&) { return std::make_unique<http::ServerCodec>(http::ServerOptions{}); }});
+      {.name = "mixed, by socks", .client = socks_client({}, to), .server = mixed_server, .like_another = true});
+  out.push_back({.name = "mixed, by http", .client = http_client(to), .server = mixed_server, .like_another = true});
   out.push_back({.name = "xor",
                  .client = [](Environment&) { return std::make_unique<XorCodec>("key"); },
                  .server = [](Environment&) { return std::make_unique<XorCodec>("key"); }});

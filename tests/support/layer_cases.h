@@ -19,6 +19,8 @@ struct LayerCase {
   bool half_close = true;
   // Whether an end without the layer's own mark is told from an orderly one.
   bool marks_end = false;
+  // After its opening it passes bytes as they are, like another case here: not each of the later operations fails.
+  bool like_another = false;
 };
 
 const std::vector<LayerCase>& layer_cases();
