@@ -2,6 +2,7 @@
 // taken out, framed again, is what was put in.
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "support/require.h"
 #include "winze/proto/esp/tcp_encap.h"
