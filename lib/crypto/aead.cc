@@ -33,8 +33,6 @@ const EVP_AEAD* find_aead(AeadAlgorithm algorithm, std::size_t key_size) {
                               : nullptr;
     case AeadAlgorithm::kChaCha20Poly1305:
       return key_size == 32 ? EVP_aead_chacha20_poly1305() : nullptr;
-    case AeadAlgorithm::kXChaCha20Poly1305:
-      return key_size == 32 ? EVP_aead_xchacha20_poly1305() : nullptr;
     case AeadAlgorithm::kAesCcm:
       break;
   }

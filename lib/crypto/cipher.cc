@@ -16,7 +16,7 @@ namespace winze {
 struct Cipher::State {
   CipherAlgorithm algorithm;
   Direction direction;
-  AES_KEY aes;              // CBC, CFB
+  AES_KEY aes;              // CBC
   EVP_CIPHER_CTX counter;   // CTR
   DES_key_schedule des[3];  // 3DES
 
@@ -33,13 +33,8 @@ struct Cipher::State {
     const auto bits = static_cast<unsigned>(key.size() * 8);
     switch (algorithm) {
       case CipherAlgorithm::kAesCbc:
-        if (direction == Direction::kDecrypt) {
-          AES_set_decrypt_key(key.data(), bits, &aes);
-          break;
-        }
-        [[fallthrough]];
-      case CipherAlgorithm::kAesCfb:
-        AES_set_encrypt_key(key.data(), bits, &aes);
+        direction == Direction::kEncrypt ? AES_set_encrypt_key(key.data(), bits, &aes)
+                                         : AES_set_decrypt_key(key.data(), bits, &aes);
         break;
       case CipherAlgorithm::kAesCtr:
         EVP_EncryptInit_ex(&counter, aes_ctr_of(key.size()), nullptr, key.data(), nullptr);
@@ -61,10 +56,6 @@ struct Cipher::State {
       case CipherAlgorithm::kAesCbc:
         AES_cbc_encrypt(data.data(), data.data(), data.size(), &aes, iv,
                         direction == Direction::kEncrypt ? AES_ENCRYPT : AES_DECRYPT);
-        break;
-      case CipherAlgorithm::kAesCfb:
-        AES_cfb128_encrypt(data.data(), data.data(), data.size(), &aes, iv, &n,
-                           direction == Direction::kEncrypt ? AES_ENCRYPT : AES_DECRYPT);
         break;
       case CipherAlgorithm::kAesCtr:
         EVP_EncryptInit_ex(&counter, nullptr, nullptr, nullptr, iv);
@@ -120,7 +111,7 @@ bool Cipher::apply(std::span<const std::uint8_t> iv, std::span<std::uint8_t> dat
 }
 
 struct AesBlock::State {
-  AES_KEY encrypt, decrypt;
+  AES_KEY encrypt;
   ~State() { secure_wipe({reinterpret_cast<std::uint8_t*>(this), sizeof *this}); }
 };
 
@@ -133,11 +124,9 @@ absl::StatusOr<AesBlock> AesBlock::create(std::span<const std::uint8_t> key) {
   if (!is_aes_key_size(key.size())) return absl::InvalidArgumentError("cipher: an AES key has 16, 24 or 32 bytes");
   auto state = std::make_unique<State>();
   AES_set_encrypt_key(key.data(), static_cast<unsigned>(key.size() * 8), &state->encrypt);
-  AES_set_decrypt_key(key.data(), static_cast<unsigned>(key.size() * 8), &state->decrypt);
   return AesBlock(std::move(state));
 }
 
 void AesBlock::encrypt(const std::uint8_t* in, std::uint8_t* out) const { AES_encrypt(in, out, &state_->encrypt); }
-void AesBlock::decrypt(const std::uint8_t* in, std::uint8_t* out) const { AES_decrypt(in, out, &state_->decrypt); }
 
 }  // namespace winze

@@ -38,7 +38,6 @@ struct Hash {
 };
 using Md5 = Hash<MD5_CTX, MD5_Init, MD5_Update, MD5_Final, 64, 16>;
 using Sha1 = Hash<SHA_CTX, SHA1_Init, SHA1_Update, SHA1_Final, 64, 20>;
-using Sha224 = Hash<SHA256_CTX, SHA224_Init, SHA224_Update, SHA224_Final, 64, 28>;
 using Sha256 = Hash<SHA256_CTX, SHA256_Init, SHA256_Update, SHA256_Final, 64, 32>;
 using Sha384 = Hash<SHA512_CTX, SHA384_Init, SHA384_Update, SHA384_Final, 128, 48>;
 using Sha512 = Hash<SHA512_CTX, SHA512_Init, SHA512_Update, SHA512_Final, 128, 64>;
@@ -170,7 +169,7 @@ std::array<std::uint8_t, kMaxHashSize> hash_parts(std::initializer_list<std::spa
 }  // namespace
 
 std::size_t hash_size(HashAlgorithm algorithm) noexcept {
-  constexpr std::size_t kSizes[] = {16, 20, 28, 32, 48, 64};
+  constexpr std::size_t kSizes[] = {16, 20, 32, 48, 64};
   return kSizes[static_cast<std::size_t>(algorithm)];
 }
 
@@ -181,8 +180,6 @@ std::array<std::uint8_t, kMaxHashSize> hash_of(HashAlgorithm algorithm,
       return hash_parts<Md5>(parts);
     case HashAlgorithm::kSha1:
       return hash_parts<Sha1>(parts);
-    case HashAlgorithm::kSha224:
-      return hash_parts<Sha224>(parts);
     case HashAlgorithm::kSha256:
       return hash_parts<Sha256>(parts);
     case HashAlgorithm::kSha384:
@@ -194,7 +191,7 @@ std::array<std::uint8_t, kMaxHashSize> hash_of(HashAlgorithm algorithm,
 }
 
 std::size_t mac_size(MacAlgorithm algorithm) noexcept {
-  constexpr std::size_t kSizes[] = {16, 20, 28, 32, 48, 64, 16, 16};
+  constexpr std::size_t kSizes[] = {16, 20, 32, 48, 64, 16, 16};
   return kSizes[static_cast<std::size_t>(algorithm)];
 }
 
@@ -211,9 +208,6 @@ absl::StatusOr<Mac> Mac::create(MacAlgorithm algorithm, std::span<const std::uin
       break;
     case MacAlgorithm::kHmacSha1:
       state = std::make_unique<Hmac<Sha1>>(key);
-      break;
-    case MacAlgorithm::kHmacSha224:
-      state = std::make_unique<Hmac<Sha224>>(key);
       break;
     case MacAlgorithm::kHmacSha256:
       state = std::make_unique<Hmac<Sha256>>(key);

@@ -17,7 +17,6 @@ TEST_CASE("cipher: known answers, both ways") {
   };
   constexpr Algorithm kAlgorithms[] = {{"aes-cbc", CipherAlgorithm::kAesCbc},
                                        {"aes-ctr", CipherAlgorithm::kAesCtr},
-                                       {"aes-cfb", CipherAlgorithm::kAesCfb},
                                        {"3des-cbc", CipherAlgorithm::kTripleDesCbc}};
   for (const char* file : {"crypto/cipher.txt", "crypto/cavp_cbc.txt", "crypto/rfc3686_ctr.txt"}) {
     for (const test::Vector& v : test::load_vectors(file)) {
@@ -80,8 +79,6 @@ TEST_CASE("cipher: the AES block function (FIPS 197 C.1)") {
   Bytes block = test::unhex("00112233445566778899aabbccddeeff");
   aes->encrypt(block.data(), block.data());
   CHECK(test::hex(block) == "69c4e0d86a7b0430d8cdb78070b4c55a");
-  aes->decrypt(block.data(), block.data());
-  CHECK(test::hex(block) == "00112233445566778899aabbccddeeff");
 }
 
 }  // namespace

@@ -14,10 +14,9 @@
 namespace winze {
 
 enum class AeadAlgorithm : std::uint8_t {
-  kAesGcm,             // key 16, 24 or 32 bytes; nonce 12 (others are legal in GCM); tag 8 to 16
-  kAesCcm,             // key 16, 24 or 32 bytes; nonce 7 to 13; tag 4 to 16, even
-  kChaCha20Poly1305,   // key 32 bytes; nonce 12; tag 16
-  kXChaCha20Poly1305,  // key 32 bytes; nonce 24; tag 16
+  kAesGcm,            // key 16, 24 or 32 bytes; nonce 12 (others are legal in GCM); tag 8 to 16
+  kAesCcm,            // key 16, 24 or 32 bytes; nonce 7 to 13; tag 4 to 16, even
+  kChaCha20Poly1305,  // key 32 bytes; nonce 12; tag 16
 };
 
 class Aead {

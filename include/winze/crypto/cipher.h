@@ -1,5 +1,5 @@
 // Encryption without authentication, in place, for protocols that authenticate by other means: AES-CBC, AES-CTR,
-// AES-CFB, 3DES-CBC; and the AES block function alone.
+// 3DES-CBC; and the AES block function alone.
 //
 // The key schedule is done once, in create(); nothing is allocated later. A Cipher belongs to one executor.
 // Base documents: FIPS 197, NIST SP 800-38A, NIST SP 800-67.
@@ -17,7 +17,6 @@ namespace winze {
 enum class CipherAlgorithm : std::uint8_t {
   kAesCbc,        // key 16, 24 or 32 bytes; IV 16; whole blocks of 16
   kAesCtr,        // key likewise; the IV is the first counter block; any size
-  kAesCfb,        // key likewise; IV 16; any size; full-block feedback (CFB128)
   kTripleDesCbc,  // key 24 bytes; IV 8; whole blocks of 8
 };
 
@@ -58,7 +57,6 @@ class AesBlock {
 
   // `out` may be `in`.
   void encrypt(const std::uint8_t* in, std::uint8_t* out) const;
-  void decrypt(const std::uint8_t* in, std::uint8_t* out) const;
 
  private:
   struct State;

@@ -16,7 +16,7 @@ namespace winze {
 
 inline constexpr std::size_t kMaxHashSize = 64;
 
-enum class HashAlgorithm : std::uint8_t { kMd5, kSha1, kSha224, kSha256, kSha384, kSha512 };
+enum class HashAlgorithm : std::uint8_t { kMd5, kSha1, kSha256, kSha384, kSha512 };
 
 // Bytes of its output.
 std::size_t hash_size(HashAlgorithm algorithm) noexcept;
@@ -27,7 +27,6 @@ std::array<std::uint8_t, kMaxHashSize> hash_of(HashAlgorithm algorithm,
 enum class MacAlgorithm : std::uint8_t {
   kHmacMd5,
   kHmacSha1,
-  kHmacSha224,
   kHmacSha256,
   kHmacSha384,
   kHmacSha512,
