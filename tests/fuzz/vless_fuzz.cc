@@ -25,10 +25,10 @@ void run_server(std::string_view wire, std::size_t segment) {
     table->add(user_id(), {.name = "a", .level = 0});
     return table;
   }();
-  vless::ServerCodec whole(users, {.mux = true});
+  vless::ServerCodec whole(users);
   test::CodecEnd at_once(whole);
   at_once.step(Buffer::copy_of(wire));
-  vless::ServerCodec pieces(users, {.mux = true});
+  vless::ServerCodec pieces(users);
   test::CodecEnd step_by_step(pieces);
   std::size_t fed = 0;
   test::feed(wire, segment, [&](Buffer in) {
@@ -43,13 +43,12 @@ void run_server(std::string_view wire, std::size_t segment) {
   if (at_once.received != step_by_step.received) std::abort();
   const Destination& destination = whole.request().destination;
   if (destination != pieces.request().destination) std::abort();
-  if (destination.is_name() && *destination.name() == vless::kMuxName) return;
   // What one accepts the other can ask for, in the same words.
   vless::ClientCodec client(user_id(), destination);
   test::CodecEnd asking(client);
   asking.step({});
   if (!asking.opened || asking.write(at_once.received)) std::abort();
-  vless::ServerCodec again(users, {.mux = true});
+  vless::ServerCodec again(users);
   test::CodecEnd answering(again);
   answering.step(Buffer::copy_of(asking.wire));
   if (!answering.opened || again.request().destination != destination) std::abort();

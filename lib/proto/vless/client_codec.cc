@@ -14,10 +14,6 @@ bool encode_request(const Uuid& id, const Destination& destination, Buffer& out)
   writer.u8(kProtocolVersion);
   writer.bytes(id.bytes);
   writer.u8(0);  // no addons
-  if (const std::string* name = destination.name(); name != nullptr && *name == kMuxName) {
-    writer.u8(kMux);
-    return true;
-  }
   writer.u8(destination.network == Network::kUdp ? kUdp : kTcp);
   return encode_port_address(destination, out);
 }

@@ -70,10 +70,6 @@ std::error_code ServerCodec::parse_request(Reader& reader) {
   std::string_view flow;
   if (!parse_addons(addons, flow)) return Errc::kBadAddons;
   if (!flow.empty()) return Errc::kUnsupportedFlow;
-  if (command == kMux && options_.mux) {
-    request_.destination = Destination(kMuxName, 0);
-    return {};
-  }
   if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;
   request_.destination.network = command == kUdp ? Network::kUdp : Network::kTcp;
   switch (decode_port_address(reader, request_.destination)) {

@@ -141,18 +141,6 @@ TEST_CASE("vless server: a refusal is silent") {
   CHECK(end.wire.empty());
 }
 
-TEST_CASE("vless: mux where it is accepted") {
-  ClientCodec client(kId, Destination(kMuxName, 0));
-  ServerCodec server(one_user(), {.mux = true});
-  CodecPair pair(client, server, 2);
-  CHECK_FALSE(pair.client.write("frames"));
-  CHECK(to_hex(pair.client.wire) == request_hex("0003") + to_hex("frames"));
-  pair.pump();
-  REQUIRE(pair.server.opened);
-  CHECK(server.request().destination == Destination(kMuxName, 0));
-  CHECK(pair.server.received == "frames");
-}
-
 TEST_CASE("vless server: addons are read, and passed over where they ask for nothing") {
   for (std::string_view addons : {"00", "02 0a00", "04 1202abcd", "04 0a00 2005", "06 32026162 1801",
                                   "0a 19 0102030405060708 1a", "05 2d 01020304"}) {

@@ -5,7 +5,7 @@
 //   response  u8 version = 0 | u8 n | addons (n) | payload ...
 //
 // Commands: 1 TCP, 2 UDP (the payload is datagrams, see datagram.h), 3 MUX (no port and address follow). Addons are a
-// protobuf message {1: string flow, 2: bytes seed}; flows are not supported here.
+// protobuf message {1: string flow, 2: bytes seed}. Neither MUX nor flows are supported here.
 // The protocol has no standard; this follows what V2Ray 4.34, v2fly v5 and Xray send and accept.
 #pragma once
 
@@ -22,9 +22,6 @@
 #include "winze/proto/vless/error.h"
 
 namespace winze::vless {
-
-// The destination that stands for the MUX command, on both sides.
-inline constexpr std::string_view kMuxName = "v1.mux.cool";
 
 class ClientCodec final : public StreamCodec {
  public:
@@ -80,8 +77,6 @@ class UserTable final : public Users {
 };
 
 struct ServerOptions {
-  // Accept the MUX command: the request is then for kMuxName.
-  bool mux = false;
   // Treat a client whose first bytes come in a piece smaller than any request as a stranger at once, instead of
   // waiting for more, as V2Ray does where fallbacks are configured: a web server would answer too.
   bool short_start_falls_back = false;
