@@ -135,14 +135,6 @@ bool is_for_host(const http::RequestHead& request, std::string_view host) {
   return asked != nullptr && http::equal_ignoring_case(without_port(*asked), without_port(host));
 }
 
-std::optional<IpAddress> forwarded_for(const http::RequestHead& request) {
-  const std::string* value = request.fields.find("X-Forwarded-For");
-  if (value == nullptr) return std::nullopt;
-  std::string_view list = *value;
-  std::string_view first;
-  return http::next_list_element(list, first) ? IpAddress::parse(first) : std::nullopt;
-}
-
 http::ResponseHead make_response() {
   http::ResponseHead response;
   response.status = 101;

@@ -11,7 +11,6 @@
 #include <system_error>
 #include <vector>
 
-#include "winze/base/address.h"
 #include "winze/base/random.h"
 #include "winze/proto/http/head.h"
 
@@ -37,7 +36,6 @@ std::string_view origin_form(std::string_view target);
 // The path without its query, percent-decoded.
 std::string decoded_path(std::string_view origin);
 bool is_for_host(const http::RequestHead& request, std::string_view host);
-std::optional<IpAddress> forwarded_for(const http::RequestHead& request);
 http::ResponseHead make_response();
 // An answer without a body, after which the connection closes.
 void append_refusal(unsigned status, Buffer& out);

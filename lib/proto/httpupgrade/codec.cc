@@ -54,7 +54,6 @@ std::error_code ServerCodec::accept(const http::RequestHead& request, Buffer& ou
   const std::string& field = options_->early_data_field;
   const std::string* carried = field.empty() ? nullptr : request.fields.find(field);
   if (auto early = carried == nullptr ? std::nullopt : upgrade::decode_early(*carried)) early_ = *std::move(early);
-  forwarded_for_ = upgrade::forwarded_for(request);
   http::encode(upgrade::make_response(), out);
   return {};
 }

@@ -73,7 +73,6 @@ std::error_code ServerCodec::accept(const http::RequestHead& request, Buffer& ou
     // Browsers fail when the protocol they offered is not taken.
     if (http::equal_ignoring_case(early_field, kProtocolField)) response.fields.add(kProtocolField, *carried);
   }
-  forwarded_for_ = upgrade::forwarded_for(request);
   http::encode(response, out);
   return {};
 }

@@ -63,15 +63,13 @@ TEST_CASE("httpupgrade: payload that comes with the heads is kept") {
     CodecEnd end(server);
     test::feed(
         "GET / HTTP/1.1\r\nHost: a\r\nconnection: upgrade\r\nupgrade: WebSocket\r\nX-Early: aGVsbG8=\r\n"
-        "X-Forwarded-For: 192.0.2.7\r\n\r\n world",
+        "\r\n world",
         segment, [&](Buffer in) {
           end.step(std::move(in));
           return true;
         });
     CHECK(end.received == "hello world");
     CHECK(server.opens_verbatim());
-    REQUIRE(server.forwarded_for());
-    CHECK(server.forwarded_for()->to_string() == "192.0.2.7");
 
     ClientCodec client(client_options({.host = "a", .path = "/", .fields = {}}));
     CodecEnd other(client);

@@ -332,24 +332,6 @@ TEST_CASE("ws client: responses that are refused") {
   }
 }
 
-TEST_CASE("ws server: who is behind the proxy in front") {
-  struct Row {
-    std::string_view field;
-    std::string_view address;
-  };
-  for (const Row& row :
-       {Row{"X-Forwarded-For: 192.0.2.1, 198.51.100.2\r\n", "192.0.2.1"},
-        Row{"x-forwarded-for: 2001:db8::1\r\n", "2001:db8::1"}, Row{"X-Forwarded-For: unknown\r\n", ""}, Row{"", ""}}) {
-    ServerCodec codec(server_options());
-    CodecEnd end(codec);
-    end.step(Buffer::copy_of("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-                             std::string(row.field) +
-                             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
-    REQUIRE(end.opened);
-    CHECK((codec.forwarded_for() ? codec.forwarded_for()->to_string() : "") == row.address);
-  }
-}
-
 TEST_CASE("ws client: options that cannot be sent") {
   struct Row {
     ClientOptions options;

@@ -10,11 +10,9 @@
 #include <absl/status/status.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "winze/base/address.h"
 #include "winze/base/stream_codec.h"
 #include "winze/proto/http/head.h"
 
@@ -63,16 +61,12 @@ class ServerCodec final : public StreamCodec {
   bool seals_verbatim() const override { return true; }
   bool opens_verbatim() const override { return early_.empty(); }
 
-  // The first address of X-Forwarded-For. Anyone can write anything there: believe it only behind a proxy that sets it.
-  const std::optional<IpAddress>& forwarded_for() const { return forwarded_for_; }
-
  private:
   std::error_code accept(const http::RequestHead& request, Buffer& out);
 
   std::shared_ptr<const ServerOptions> options_;
   http::HeadCollector collector_;
   std::vector<std::uint8_t> early_;  // until the first open()
-  std::optional<IpAddress> forwarded_for_;
 };
 
 }  // namespace winze::httpupgrade

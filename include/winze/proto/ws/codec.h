@@ -11,11 +11,9 @@
 #include <absl/status/status.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "winze/base/address.h"
 #include "winze/base/random.h"
 #include "winze/base/stream_codec.h"
 #include "winze/proto/http/head.h"
@@ -64,8 +62,6 @@ class ClientCodec final : public StreamCodec {
   bool holds_opening() const override { return phase_ == Phase::kRequestHeld; }
   bool seal_waits() const override { return phase_ == Phase::kResponseDue; }
 
-  std::uint16_t close_code() const { return framing_.close_code(); }
-
  private:
   enum class Phase : std::uint8_t { kStart, kRequestHeld, kResponseDue, kOpen };
   struct Opening;
@@ -103,10 +99,6 @@ class ServerCodec final : public StreamCodec {
   std::error_code open_end() override { return framing_.open_end(); }
   End seal_end(Buffer& out) override { return framing_.seal_end(out); }
 
-  // The first address of X-Forwarded-For. Anyone can write anything there: believe it only behind a proxy that sets it.
-  const std::optional<IpAddress>& forwarded_for() const { return forwarded_for_; }
-  std::uint16_t close_code() const { return framing_.close_code(); }
-
  private:
   std::error_code accept(const http::RequestHead& request, Buffer& out);
 
@@ -114,7 +106,6 @@ class ServerCodec final : public StreamCodec {
   Framing framing_;
   std::unique_ptr<http::HeadCollector> collector_;  // until the request is there
   std::vector<std::uint8_t> early_;                 // until the first open()
-  std::optional<IpAddress> forwarded_for_;
 };
 
 }  // namespace winze::ws

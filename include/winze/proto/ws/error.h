@@ -22,7 +22,7 @@ enum class Errc {
   kNotOffered,             // the server chose a protocol or an extension that was not offered
   kWrongPath = 131,        // server: the request is for another path
   kWrongHost,              // server: the request is for another host
-  kClosedWithError = 201,  // by a close frame with a code other than 1000 and 1001; see close_code()
+  kClosedWithError = 201,  // by a close frame with a code other than 1000 and 1001; see Framing::close_code()
   kClosed,                 // the peer has ended both directions by a close frame: nothing more can be sent
 };
 const std::error_category& ws_category() noexcept;
