@@ -1,8 +1,9 @@
 #include "associations.h"
 
-#include <cctype>
 #include <map>
 #include <optional>
+
+#include "winze/base/ascii.h"
 
 namespace esp_tunnel {
 namespace {
@@ -33,13 +34,10 @@ absl::StatusOr<Secret> key_of(const std::vector<std::string>& texts, unsigned th
   if (texts.empty()) return Secret();
   const std::string& text = texts[thread];
   std::string bytes;
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; };
   for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-    if (!std::isxdigit(static_cast<unsigned char>(text[i])) ||
-        !std::isxdigit(static_cast<unsigned char>(text[i + 1]))) {
-      break;
-    }
-    bytes.push_back(static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1])));
+    const int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+    if (high < 0 || low < 0) break;
+    bytes.push_back(static_cast<char>(high << 4 | low));
   }
   if (bytes.size() * 2 != text.size()) {
     return absl::InvalidArgumentError(std::string(option) + ": an even number of hexadecimal digits is wanted");

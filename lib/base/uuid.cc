@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "winze/base/ascii.h"
 #include "winze/base/random.h"
 
 namespace winze {
@@ -10,13 +11,6 @@ namespace {
 
 // A dash stands before these bytes.
 constexpr bool begins_group(std::size_t index) { return index == 4 || index == 6 || index == 8 || index == 10; }
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 }  // namespace
 
@@ -31,8 +25,8 @@ std::optional<Uuid> Uuid::parse(std::string_view text) {
   for (std::size_t i = 0; i < id.bytes.size(); ++i) {
     if (begins_group(i) && text.starts_with('-')) text.remove_prefix(1);
     if (text.size() < 2) return std::nullopt;
-    const int high = hex_value(text[0]);
-    const int low = hex_value(text[1]);
+    const int high = hex_digit(text[0]);
+    const int low = hex_digit(text[1]);
     if (high < 0 || low < 0) return std::nullopt;
     id.bytes[i] = static_cast<std::uint8_t>(high << 4 | low);
     text.remove_prefix(2);

@@ -4,13 +4,6 @@
 #include <charconv>
 
 namespace winze::config {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 namespace {
 
 // Levenshtein distance.

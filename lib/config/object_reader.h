@@ -16,14 +16,12 @@
 #include <vector>
 
 #include "json_value.h"
+#include "winze/base/ascii.h"  // keys and words count in any case
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
 #include "winze/config/v2ray_json.h"
 
 namespace winze::config {
-
-// ASCII letters made small: keys and words count in any case.
-std::string lower(std::string_view text);
 
 struct Context {
   std::span<const Source> sources;

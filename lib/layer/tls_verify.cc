@@ -11,18 +11,13 @@
 
 #include "tls_context.h"
 #include "winze/base/address.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 
 namespace winze::tls {
 namespace {
 
 using X509Ptr = bssl::UniquePtr<X509>;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
 
 bssl::UniquePtr<BIO> memory_bio(std::span<const std::uint8_t> bytes) {
   return bssl::UniquePtr<BIO>(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "winze/base/ascii.h"
 #include "winze/base/base64.h"
 #include "winze/base/status.h"
 
@@ -50,13 +51,6 @@ absl::StatusOr<std::vector<std::string>> read_roots(const std::vector<PemSource>
     out.push_back(std::move(*text));
   }
   return out;
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 // 64 hexadecimal digits, with or without colons, or base64.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "winze/base/ascii.h"
 #include "winze/base/base64.h"
 #include "winze/base/error.h"
 #include "winze/proto/http/error.h"
@@ -49,13 +50,6 @@ std::string make_target(std::string_view path) {
     }
   }
   return out;
-}
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 std::string_view without_port(std::string_view host) {
@@ -117,8 +111,8 @@ std::string decoded_path(std::string_view origin) {
   const std::string_view path = origin.substr(0, origin.find('?'));
   std::string out;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    const int high = path[i] == '%' && i + 2 < path.size() ? hex_value(path[i + 1]) : -1;
-    const int low = high >= 0 ? hex_value(path[i + 2]) : -1;
+    const int high = path[i] == '%' && i + 2 < path.size() ? hex_digit(path[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(path[i + 2]) : -1;
     if (low < 0) {
       out += path[i];
       continue;

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "winze/base/address.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 #include "winze/base/error.h"
 #include "winze/base/random.h"
@@ -23,6 +24,17 @@ TEST_CASE("Reader: fields, and a failure that stays") {
   CHECK(r.u8() == 0);
   CHECK_FALSE(r.ok());
   CHECK(r.bytes(0).empty());
+}
+
+TEST_CASE("ASCII: small letters and hexadecimal digits") {
+  CHECK(lower("AZ[az\xc4 09") == "az[az\xc4 09");
+  int digits = 0;
+  for (int c = 0; c < 256; ++c) digits += hex_digit(static_cast<char>(c)) >= 0 ? 1 : 0;
+  CHECK(digits == 22);
+  CHECK(hex_digit('0') == 0);
+  CHECK(hex_digit('9') == 9);
+  CHECK(hex_digit('a') == 10);
+  CHECK(hex_digit('F') == 15);
 }
 
 TEST_CASE("Writer: network order") {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "winze/base/ascii.h"
 #include "winze/proto/http/error.h"
 
 namespace winze::http {
@@ -12,13 +13,6 @@ namespace {
 
 constexpr std::size_t kMaxExtension = 4u << 10;
 constexpr std::size_t kMaxTrailer = kMaxHeadSize;
-
-int hex_digit(std::uint8_t c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_text(std::uint8_t c) { return c == '\t' || (c >= 0x20 && c != 0x7f); }
 
@@ -82,7 +76,7 @@ bool ChunkReader::step_size(std::uint8_t byte) {
     state_ = left_ == 0 ? State::kTrailerStart : State::kData;
     return byte == '\n';
   }
-  const int digit = hex_digit(byte);
+  const int digit = hex_digit(static_cast<char>(byte));
   if (state_ == State::kSizeStart || (state_ == State::kSize && digit >= 0)) {
     if (state_ == State::kSizeStart) left_ = 0;
     if (digit < 0 || left_ >> 60 != 0) return false;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "winze/base/ascii.h"
+
 namespace winze::http {
 namespace {
-
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 constexpr bool is_token_character(char c) {
   if ((c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z')) return true;

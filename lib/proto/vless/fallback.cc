@@ -7,20 +7,13 @@
 #include <utility>
 
 #include "proto/vless/wire.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 
 namespace winze::vless {
 namespace {
 
 constexpr std::size_t kPathSearchEnd = 64;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 absl::Status invalid(std::size_t index, std::string_view what) {
   return absl::InvalidArgumentError("fallbacks[" + std::to_string(index) + "]" + std::string(what));
