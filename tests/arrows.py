@@ -13,15 +13,14 @@ ARROWS = {
     "proto": {"crypto", "base"},
     "io": {"base"},
     "layer": {"proto", "crypto", "io", "base"},
-    "route": {"layer", "proto", "io", "base"},
-    "chain": {"route", "layer", "proto", "io", "base"},
+    "chain": {"layer", "proto", "io", "base"},
     "tunnel": {"layer", "proto", "crypto", "io", "base"},
-    "node": {"chain", "tunnel", "route", "layer", "proto", "io", "base"},
+    "node": {"chain", "tunnel", "layer", "proto", "io", "base"},
     "config": {"node", "proto", "base"},
 }
 # Folders whose private sources may use OpenSSL's headers, and folders that may use Asio.
 OPENSSL = {"crypto", "layer"}
-ASIO = {"io", "layer", "route", "chain", "tunnel", "node"}
+ASIO = {"io", "layer", "chain", "tunnel", "node"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 

@@ -3,7 +3,6 @@
 # against peers of other makes. Installs what is missing by apt.
 #   --fast        unit tests alone
 #   --no-peers    without the interop suite
-#   --peers=all   also the peers that their own package clients build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/packages.sh
@@ -13,8 +12,7 @@ for argument in "$@"; do
   case $argument in
     --fast) fast=yes peers= ;;
     --no-peers) peers= ;;
-    --peers=all) export WINZE_PEERS=all ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "unknown option $argument; see --help" >&2; exit 2 ;;
   esac
 done
