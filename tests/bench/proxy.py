@@ -21,16 +21,19 @@ LOAD = str(BIN / "proxy_load")
 KINDS = ["tcp", "tls", "ws", "ws-tls"]
 GIB = 1 << 30
 TICK = os.sysconf("SC_CLK_TCK")
+BULK = ("down 1", "up 1", "down 64", "up 64")
+CPU = ("cpu down", "cpu up")
 # What issue readers look for: (figure, peer, kinds, bound). Throughput and connections: at least; the rest: at most.
 TARGETS = [
-    ("down 1", "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0), ("down 1", "v2ray", ("tcp",), ">=", 2.0),
-    ("up 1", "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0), ("up 1", "v2ray", ("tcp",), ">=", 2.0),
-    ("down 64", "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0), ("down 64", "v2ray", ("tcp",), ">=", 2.0),
-    ("up 64", "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0), ("up 64", "v2ray", ("tcp",), ">=", 2.0),
-    ("down 1", "haproxy", ("tls",), ">=", 1.3), ("cpu down", "v2ray", ("tls", "ws", "ws-tls"), "<=", 0.25),
-    ("cpu down", "haproxy", ("tls",), "<=", 0.8), ("connections", "v2ray", tuple(KINDS), ">=", 2.0),
-    ("p50", "v2ray", tuple(KINDS), "<=", 0.6),
+    *((name, "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0) for name in BULK),
+    *((name, "v2ray", ("tcp",), ">=", 2.0) for name in BULK),
+    *((name, "haproxy", ("tls",), ">=", 1.3) for name in BULK),
+    *((name, "v2ray", ("tls", "ws", "ws-tls"), "<=", 0.25) for name in CPU),
+    *((name, "haproxy", ("tls",), "<=", 0.8) for name in CPU),
+    ("connections", "v2ray", tuple(KINDS), ">=", 2.0), ("p50", "v2ray", tuple(KINDS), "<=", 0.6),
 ]
+# MiB of either process: (figure, kinds, bound).
+MEMORY = [("idle", tuple(KINDS), 6), ("idle 1000", ("tcp", "ws"), 12), ("idle 1000", ("tls", "ws-tls"), 24)]
 UNITS = {"down 1": "MB/s", "up 1": "MB/s", "down 64": "MB/s", "up 64": "MB/s", "cpu down": "CPU s/GiB",
          "cpu up": "CPU s/GiB", "connections": "/s", "cpu conn": "us each",
          "p50": "us", "p99": "us", "idle": "MiB", "idle 1000": "MiB"}
@@ -186,8 +189,8 @@ def report(results, makers):
             ratio = results[kind]["winze"][name] / results[kind][peer][name]
             met = ratio >= bound if sense == ">=" else ratio <= bound
             print(f"  {'met   ' if met else 'MISSED'} {kind:<7}{name:<12} winze/{peer} {ratio:.2f} (wanted {sense} {bound})")
-    for kind in KINDS:
-        for name, bound in (("idle", 6), ("idle 1000", 24 if kind.endswith("tls") else 12)):
+    for name, kinds, bound in MEMORY:
+        for kind in kinds:
             value = results[kind]["winze"][name]
             print(f"  {'met   ' if value < bound else 'MISSED'} {kind:<7}{name:<12} {value:.1f} MiB (wanted < {bound})")
 
