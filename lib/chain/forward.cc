@@ -56,6 +56,8 @@ struct Forward : std::enable_shared_from_this<Forward> {
         case http::ForwardRequests::Event::kBody:
           return write_origin(std::move(out), false);
         case http::ForwardRequests::Event::kEnd:
+          // Now, not when it is written: the response may come first, and the client is kept if all of it was taken.
+          response->request_ended();
           return write_origin(std::move(out), true);
         case http::ForwardRequests::Event::kConnect:
           return end({}, {});
@@ -92,9 +94,20 @@ struct Forward : std::enable_shared_from_this<Forward> {
                           if (error) return self->refuse(error);
                           self->origin = std::move(stream);
                           self->response.emplace(self->requests.request(), kKeepAliveSeconds);
-                          self->write_origin(std::move(head), false);
-                          self->read_origin();
+                          self->write_head(std::move(head));
                         });
+  }
+
+  // The response is read from then on, so that a request without a body has ended before its head passes.
+  void write_head(Buffer head) {
+    record.up += head.size();
+    origin->write(std::move(head), [self = shared_from_this()](std::error_code error) {
+      if (self->over) return;
+      self->idle.touch();
+      self->read_origin();
+      // The origin may have answered early and closed; its response decides.
+      if (!error) self->pump_request({});
+    });
   }
 
   void refuse(std::error_code error) {
@@ -111,7 +124,6 @@ struct Forward : std::enable_shared_from_this<Forward> {
       // The origin may have answered early and closed; its response decides.
       if (error) return;
       if (!last) return self->pump_request({});
-      self->response->request_ended();
       self->request_complete = true;
       if (self->response_complete) self->finish_exchange();
     });
