@@ -26,8 +26,8 @@ struct PemSource {
 
 struct TlsOptions {
   std::string server_name;  // client: SNI and the name to verify; empty: the destination's host
-  // Empty: "h2", "http/1.1", as Xray has it (V2Ray 4 says "h2" alone). For WebSocket and HTTPUpgrade it is always
-  // "http/1.1".
+  // Empty: "h2", "http/1.1", as V2Ray has it (its servers of version 4 take "h2" alone). For WebSocket and HTTPUpgrade
+  // it is always "http/1.1".
   std::vector<std::string> alpn;
   // usage "encipherment": a server's (or a client's own) certificate chain and key.
   struct Certificate {
