@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <asio/io_context.hpp>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -149,6 +150,10 @@ TEST_CASE("udp: sockets that share a port get what is steered to them") {
     f.context.restart();
     f.context.run_for(std::chrono::milliseconds(20));
   }
+  for (int i = 0; i < 500 && got[0].size() + got[1].size() + got[2].size() < std::size(texts); ++i) {
+    f.context.restart();
+    f.context.run_for(std::chrono::milliseconds(10));
+  }
   CHECK(got[1] == "b");
   CHECK(got[2] == "c");
   CHECK(got[0] == "adi");
@@ -193,8 +198,12 @@ TEST_CASE("udp: one batch to many peers, in order, without those that cannot be 
     });
   };
   for (std::size_t i = 0; i < peers.size(); ++i) receive(i);
-  f.context.run_for(std::chrono::milliseconds(100));
-  CHECK(got == std::vector<std::string>(20, "012"));
+  const std::vector<std::string> wanted(20, "012");
+  for (int i = 0; i < 500 && got != wanted; ++i) {
+    f.context.restart();
+    f.context.run_for(std::chrono::milliseconds(10));
+  }
+  CHECK(got == wanted);
 }
 
 TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one receive at a time") {
