@@ -1,6 +1,6 @@
 // ESP in a stream: any bytes, cut in any way, give the same messages and the same error as in one piece; and what was
 // taken out, framed again, is what was put in.
-#include <cstring>
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(whole.at_boundary == cut.at_boundary);
   const std::span<const std::uint8_t> frames = bytes.subspan(std::min(bytes.size(), prefix ? std::size_t{6} : 0));
   require(whole.framed.size() <= frames.size());
-  require(std::memcmp(whole.framed.data(), frames.data(), whole.framed.size()) == 0);
+  require(std::ranges::equal(whole.framed.span(), frames.first(whole.framed.size())));
   if (whole.at_boundary) require(whole.framed.size() == frames.size());
   return 0;
 }
