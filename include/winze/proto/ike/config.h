@@ -1,0 +1,125 @@
+// How a host wants to talk to its peers: plain data, shared by all IKE SAs made from it, never changed once given to an
+// engine. Names and defaults follow swanctl.conf where it has them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "winze/base/address.h"
+#include "winze/base/secret.h"
+#include "winze/base/time.h"
+#include "winze/proto/esp/mode.h"
+#include "winze/proto/ike/identity.h"
+#include "winze/proto/ike/proposal.h"
+#include "winze/proto/ip/selector.h"
+
+namespace winze::ike {
+
+enum class AuthMethod : std::uint8_t {
+  kPsk,
+  kPublicKey,  // RFC 7427, RFC 8420; RSA PKCS#1 v1.5 with peers that know no better
+  kEap,
+};
+
+// How this host proves who it is.
+struct LocalAuth {
+  AuthMethod method = AuthMethod::kPsk;
+  Identity id;
+  Secret psk;  // empty: the engine asks (AskPsk)
+};
+
+// What a peer has to prove.
+struct RemoteAuth {
+  AuthMethod method = AuthMethod::kPsk;
+  IdentityPattern id;
+  Secret psk;  // empty: the engine asks (AskPsk)
+};
+
+// One end of a child SA's traffic.
+struct Traffic {
+  std::vector<ip::Selector> selectors;
+  // Also this end's own address: the one assigned by the configuration payload where there is one, else the IKE SA's.
+  bool dynamic = false;
+
+  bool empty() const noexcept { return selectors.empty() && !dynamic; }
+};
+
+struct ChildConfig {
+  std::string name;
+  Traffic local{.dynamic = true}, remote{.dynamic = true};
+  esp::Mode mode = esp::Mode::kTunnel;  // kTransport falls back to kTunnel when the peer does not take it
+  ProposalList proposals = default_proposals(Protocol::kEsp);
+  // A child SA is made anew after rekey_time less a random part of rand_time, and is gone after life_time.
+  Duration rekey_time{std::chrono::hours(1)};
+  Duration rand_time{std::chrono::minutes(6)};
+  Duration life_time{std::chrono::minutes(66)};
+  // The same by packets and payload bytes; 0: no limit. The host tells (Engine::rekey_child).
+  std::uint64_t rekey_packets = 0, life_packets = 0, rekey_bytes = 0, life_bytes = 0;
+  std::uint32_t replay_window = 64;
+  std::uint16_t pad_payload_to = 0;
+  bool legacy = false;  // of esp::Algorithms
+};
+using ChildConfigPtr = std::shared_ptr<const ChildConfig>;
+
+// RFC 7296 section 2.4 leaves the times to us; these are strongSwan's.
+struct Retransmission {
+  Duration first{std::chrono::seconds(4)};
+  double factor = 1.8;
+  unsigned tries = 5;  // after the first sending; then the peer is dead
+};
+
+// Configuration that a client asks for (RFC 7296 section 3.15), or that a gateway gives.
+struct Configuration {
+  std::vector<Prefix> addresses;  // IPv4 and IPv6; as a wish, unspecified ones mean "any"
+  std::vector<IpAddress> dns;
+  std::vector<Prefix> subnets;       // what lies behind the gateway
+  std::vector<std::string> domains;  // INTERNAL_DNS_DOMAIN (RFC 8598): whose names these servers know
+
+  bool empty() const noexcept { return addresses.empty() && dns.empty() && subnets.empty() && domains.empty(); }
+};
+
+struct Connection {
+  std::string name;
+  LocalAuth local;
+  RemoteAuth remote;
+  // Which hosts this is for, as responder: any when empty.
+  std::vector<Prefix> local_addresses, remote_addresses;
+  ProposalList proposals = default_proposals(Protocol::kIke);
+  std::vector<ChildConfigPtr> children;
+  // Children of a client that are made at once with the IKE SA: the first of them in IKE_AUTH. Without any the IKE SA
+  // is childless (RFC 6023), which the peer must support.
+  std::size_t start_children = 1;
+
+  bool legacy = false;  // takes legacy proposals that are named in the lists
+  Duration rekey_time{std::chrono::hours(4)};
+  Duration reauth_time{0};  // 0: never
+  Duration rand_time{std::chrono::minutes(24)};
+  Duration over_time{std::chrono::minutes(24)};  // after rekey_time or reauth_time the IKE SA ends
+  Duration dpd_delay{std::chrono::seconds(30)};  // without a sign of life; 0: no probes
+  Retransmission retransmission;
+  Duration keepalive{std::chrono::seconds(20)};  // from behind a NAT; 0: the host sends them
+
+  // Has ESP put into UDP where there is no NAT either, which hosts that cannot send protocol 50 need: in user space,
+  // most. The peer is made to believe that it talks through a NAT.
+  bool force_encapsulation = true;
+  bool mobike = true;
+  bool fragmentation = true;
+  std::uint16_t fragment_size = 1280;  // of IP packets (RFC 7383 section 2.5.1)
+  bool send_initial_contact = true;
+  bool childless = true;  // as responder: takes an IKE SA without a child
+
+  // The client's wishes.
+  Configuration request;
+  // The gateway's part but for the addresses, which the host assigns (AssignAddresses) if `pool` is set.
+  Configuration reply;
+  bool pool = false;
+
+  // Questions that the host wants to be asked, and answers when it can.
+  bool ask_authorize = false;
+  bool ask_narrow = false;
+};
+using ConnectionPtr = std::shared_ptr<const Connection>;
+
+}  // namespace winze::ike

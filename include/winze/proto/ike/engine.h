@@ -1,0 +1,141 @@
+// IKEv2 as an engine: datagrams, commands and time in; datagrams, events and deadlines out. One engine holds all the
+// IKE SAs of a host, as initiator and as responder. It owns no socket, reads no clock, and blocks for nothing.
+//
+//   engine.receive(now, path, std::move(datagram));               // or any command below
+//   while (auto out = engine.next_transmit()) send(*out);
+//   while (auto event = engine.next_event()) std::visit(handler, *event);
+//   timer.arm(engine.deadline());                                  // then engine.on_deadline(now), and the same again
+//
+// What a stranger can cost: a request that opens an IKE SA is answered from the stack until its cookie has come back,
+// once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), and not answered at all beyond
+// `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a heap of deadlines.
+//
+// Base documents: RFC 7296; RFC 7383 (fragments), RFC 4555 (MOBIKE), RFC 6023 (childless), RFC 7427 (signatures).
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "winze/base/buffer.h"
+#include "winze/base/random.h"
+#include "winze/base/time.h"
+#include "winze/proto/ike/config.h"
+#include "winze/proto/ike/event.h"
+#include "winze/proto/ike/path.h"
+
+namespace winze::ike {
+
+struct EngineOptions {
+  // What a responder takes, the first that fits. Empty: this host is a client only, and answers no stranger.
+  std::vector<ConnectionPtr> connections;
+  // The host chooses the connection (AskConnection) once the peer has named itself; those above are what the first
+  // exchange is judged by.
+  bool ask_connection = false;
+
+  std::size_t cookie_threshold = 30;   // IKE SAs half open; 0: every stranger has to return a cookie
+  std::size_t half_open_limit = 5000;  // more are not answered
+  Duration half_open_timeout{std::chrono::seconds(30)};
+  // Bytes of fragments that wait for the rest of their message, for one IKE SA (RFC 7383 section 2.6).
+  std::size_t reassembly_limit = 1 << 16;
+  // An SA that was replaced by a rekey still accepts packets that are on their way for so long after its deletion.
+  Duration inbound_grace{std::chrono::seconds(5)};
+
+  // Whoever reads these lines reads all that the SAs carry. One line of Wireshark's ikev2_decryption_table for each IKE
+  // SA. Null: no keys leave the engine.
+  absl::AnyInvocable<void(std::string_view line)> key_log;
+};
+
+struct Transmit {
+  Path path;
+  Buffer datagram;
+};
+
+// Where a client's messages go. Most begin at port 500 and float to 4500 once they know of a NAT or of MOBIKE; one that
+// begins where ESP goes too (`first.marker`) stays there.
+struct Route {
+  Path first;
+  std::optional<Path> floated;
+};
+
+struct Counters {
+  std::uint64_t received = 0, sent = 0;  // datagrams
+  std::uint64_t malformed = 0;           // no IKE messages, or not whole
+  std::uint64_t unknown_sa = 0;          // for an IKE SA that is not here
+  std::uint64_t bad_integrity = 0;
+  std::uint64_t out_of_window = 0;  // message ids that are neither expected nor just answered
+  std::uint64_t replays_answered = 0;
+  std::uint64_t retransmits = 0;
+  std::uint64_t cookies_sent = 0, cookies_bad = 0;
+  std::uint64_t over_limit = 0;  // strangers not answered
+  std::uint64_t fragments_dropped = 0;
+  std::uint64_t initiated = 0, accepted = 0, failed = 0;  // IKE SAs that came up by us, by peers; that did not
+  std::uint64_t ike_rekeys = 0, child_rekeys = 0, collisions = 0;
+};
+
+// A look at one IKE SA.
+struct SaInfo {
+  bool established = false;
+  bool initiator = false;
+  std::uint64_t spi_i = 0, spi_r = 0;
+  Path path;
+  Identity local, remote;
+  Proposal proposal;
+  std::vector<ChildId> children;
+};
+
+class Engine {
+ public:
+  // `random` must outlive the engine, and be unpredictable outside of tests.
+  Engine(EngineOptions options, Random& random);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // The datagram is a whole IKE message, behind its marker if the path has one. It is changed in place.
+  void receive(TimePoint now, const Path& path, Buffer datagram);
+  std::optional<Transmit> next_transmit();
+  std::optional<Event> next_event();
+  // When on_deadline() has something to do; kNever: not by time alone. Exact: nothing is to be done before.
+  TimePoint deadline() const;
+  void on_deadline(TimePoint now);
+
+  // --- Commands. Those about an SA or a child are false when there is none, or when it is not up.
+  // A responder's connections from now on; SAs that are up keep theirs.
+  void set_connections(std::vector<ConnectionPtr> connections);
+  SaId initiate(TimePoint now, ConnectionPtr connection, const Route& route);
+  // One more child SA: ChildUp or ChildRefused tells.
+  bool add_child(TimePoint now, SaId sa, ChildConfigPtr child);
+  bool rekey_child(TimePoint now, ChildId child);
+  bool delete_child(TimePoint now, ChildId child);
+  bool rekey(TimePoint now, SaId sa);
+  // A new IKE SA beside the old one, which ends when the new one is up (RFC 7296 section 2.8.3). By initiators.
+  bool reauthenticate(TimePoint now, SaId sa);
+  // Tells the peer, and waits for its answer; Closed follows.
+  bool close(TimePoint now, SaId sa);
+  // Forgets it at once, and tells the peer nothing; no event follows.
+  bool forget(SaId sa);
+  // This host's network has changed: MOBIKE where the peer speaks it, else reauthentication over the new path.
+  bool move(TimePoint now, SaId sa, const Route& route);
+  // An authentic ESP packet has come from the peer, which so is alive: no probe is due for dpd_delay.
+  bool heard(TimePoint now, SaId sa);
+  // False for a question that does not wait any more, or an answer of the wrong kind.
+  bool answer(TimePoint now, QuestionId question, Answer answer);
+
+  std::optional<SaInfo> info(SaId sa) const;
+  // The child that an inbound SPI belongs to.
+  std::optional<ChildId> child_of(std::uint32_t inbound_spi) const;
+  std::size_t size() const;       // IKE SAs, also those half open and those that end
+  std::size_t half_open() const;  // as responder
+  const Counters& counters() const;
+
+ private:
+  struct Host;
+  std::unique_ptr<Host> host_;
+};
+
+}  // namespace winze::ike
