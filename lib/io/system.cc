@@ -58,6 +58,10 @@ class SystemClock final : public Clock {
  public:
   explicit SystemClock(Executor executor) : executor_(std::move(executor)) {}
   TimePoint now() const override { return std::chrono::steady_clock::now(); }
+  UnixTime unix_now() const override {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  }
   TimerPtr make_timer() override { return std::make_unique<SystemTimer>(executor_); }
 
  private:

@@ -128,5 +128,12 @@ TEST_CASE("simulator: names resolve after their delay, or not at all") {
   CHECK(answers[2] == "192.0.2.1");
 }
 
+TEST_CASE("simulator: the time of day goes on with the clock") {
+  test::Simulator sim(1);
+  const UnixTime begun = sim.environment().clock.unix_now();
+  sim.run_for(61s);
+  CHECK(sim.environment().clock.unix_now() == begun + 61);
+}
+
 }  // namespace
 }  // namespace winze

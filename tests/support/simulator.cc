@@ -9,12 +9,21 @@
 
 namespace winze::test {
 
+namespace {
+
+constexpr UnixTime kUnixStart = 1'700'000'000;  // when the virtual clock stands at zero
+
+}  // namespace
+
 // Timers in the order of their deadlines, and of arming where those are equal.
 class Simulator::SimClock final : public Clock {
  public:
   using Key = std::pair<TimePoint, std::uint64_t>;
 
   TimePoint now() const override { return now_; }
+  UnixTime unix_now() const override {
+    return kUnixStart + std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count();
+  }
   TimerPtr make_timer() override { return std::make_unique<SimTimer>(*this); }
 
   std::optional<TimePoint> next() const {

@@ -24,9 +24,8 @@ class Timer {
 };
 using TimerPtr = std::unique_ptr<Timer>;
 
-class Clock {
+class Clock : public WallClock {
  public:
-  virtual ~Clock() = default;
   virtual TimePoint now() const = 0;
   virtual TimerPtr make_timer() = 0;
 };
