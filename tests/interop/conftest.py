@@ -8,9 +8,10 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
+from packets import Echo
 from spaces import Space
 
-SIZES = {"1k.bin": 1 << 10, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
+SIZES = {"1k.bin": 1 << 10, "16m.bin": 16 << 20, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,19 @@ def stage(tmp_path, request):
     if report is not None and report.failed:
         for process in stage.running:
             print(f"--- {process.log_path}\n{process.log[-3000:]}")
+
+
+@pytest.fixture
+def echo():
+    servers = []
+
+    def make(host=harness.HOST):
+        servers.append(Echo(host))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -115,6 +115,10 @@ class Stage:
         return process
 
     def stop(self):
+        # All at once: a server lets its connections end, which its client holds.
+        for process in self.running:
+            if process.process.poll() is None:
+                process.process.terminate()
         for process in self.running:
             process.stop()
 
@@ -143,18 +147,57 @@ def stream(kind, side, **extra):
     return out
 
 
-def vless_server(port, kind, host=HOST, fallbacks=None, **extra):
-    settings = {"clients": [{"id": UUID, "email": "peer@example"}], "decryption": "none"}
-    if fallbacks:
-        settings["fallbacks"] = fallbacks
-    inbound = {"tag": "in", "listen": host, "port": port, "protocol": "vless", "settings": settings,
+class Protocol:
+    """A proxy protocol of the matrix (test_matrix.py). `securities`: its ciphers, or None where it has none to choose;
+    `kinds`: the streams it runs over. `server(security)` and `client(address, port, security)` are the settings."""
+
+    def __init__(self, server, client, securities=(None,), kinds=("tcp", "tls", "ws", "ws-tls"), udp=True):
+        self.server, self.client = server, client
+        self.securities, self.kinds, self.udp = securities, kinds, udp
+
+
+def vnext(host, port, **user):
+    return {"vnext": [{"address": host, "port": port, "users": [{"id": UUID} | user]}]}
+
+
+PROTOCOLS = {
+    "vless": Protocol(
+        server=lambda _: {"clients": [{"id": UUID, "email": "peer@example"}], "decryption": "none"},
+        client=lambda host, port, _: vnext(host, port, encryption="none")),
+}
+
+
+def proxy_server(protocol, port, kind, host=HOST, security=None, settings=(), **extra):
+    """A server's whole configuration: `settings` are further ones, `extra` is for stream()."""
+    inbound = {"tag": "in", "listen": host, "port": port, "protocol": protocol,
+               "settings": PROTOCOLS[protocol].server(security) | dict(settings),
                "streamSettings": stream(kind, "server", **extra)}
     return {"log": {"loglevel": "warning"}, "inbounds": [inbound], "outbounds": [{"tag": "direct", "protocol": "freedom"}]}
 
 
+def proxy_client(protocol, port, kind, host=HOST, security=None, **extra):
+    """The outbound that leads to proxy_server()."""
+    return {"tag": "out", "protocol": protocol, "streamSettings": stream(kind, "client", **extra),
+            "settings": PROTOCOLS[protocol].client(host, port, security)}
+
+
+def start_pair(stage, makers, protocol, kind, inbounds, host=HOST, security=None, server_extra=(), **client_extra):
+    """Client and server of two makers; `inbounds` are the client's."""
+    port = free_port(host)
+    server = proxy_server(protocol, port, kind, host, security, **dict(server_extra))
+    stage.server = stage.start(makers[1], server, [port], "server", host)
+    outbound = proxy_client(protocol, port, kind, host, security, **client_extra)
+    stage.client = stage.start(makers[0], client(inbounds, outbound), [i["port"] for i in inbounds], "client", host)
+
+
+def vless_server(port, kind, host=HOST, fallbacks=None, **extra):
+    return proxy_server("vless", port, kind, host, settings={"fallbacks": fallbacks} if fallbacks else {}, **extra)
+
+
 def vless_out(port, kind, host=HOST, uuid=UUID, **extra):
-    return {"tag": "out", "protocol": "vless", "streamSettings": stream(kind, "client", **extra),
-            "settings": {"vnext": [{"address": host, "port": port, "users": [{"id": uuid, "encryption": "none"}]}]}}
+    out = proxy_client("vless", port, kind, host, **extra)
+    out["settings"]["vnext"][0]["users"][0]["id"] = uuid
+    return out
 
 
 def proxy_out(protocol, port, user=None):

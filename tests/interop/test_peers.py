@@ -1,7 +1,6 @@
 """winze and v2ray 4.34 in both roles, and winze with itself."""
 import concurrent.futures
 import hashlib
-import os
 import socket
 import subprocess
 import threading
@@ -9,6 +8,7 @@ import time
 
 import pytest
 
+import harness
 from harness import (HOST, RawServer, client, curl, fetch_sha256, free_port, listener, proxy_out, vless_out,
                      vless_server)
 
@@ -18,16 +18,11 @@ KINDS = ["tcp", "tls", "ws", "ws-tls"]
 
 def start_pair(stage, makers, kind, door=None, host=HOST, client_extra=None, **server_extra):
     """Client and server over vless; returns the client's SOCKS port, and its fixed port to `door` if given."""
-    client_maker, server_maker = makers
-    server_port, socks, fixed = free_port(host), free_port(host), free_port(host)
-    stage.server = stage.start(server_maker, vless_server(server_port, kind, host, **server_extra), [server_port],
-                               "server", host)
+    socks, fixed = free_port(host), free_port(host)
     inbounds = [listener("socks", socks, host, auth="noauth")]
     if door:
         inbounds.append(listener("dokodemo-door", fixed, host, address=HOST, port=door))
-    outbound = vless_out(server_port, kind, host, **(client_extra or {}))
-    ports = [socks] + ([fixed] if door else [])
-    stage.client = stage.start(client_maker, client(inbounds, outbound), ports, "client", host)
+    harness.start_pair(stage, makers, "vless", kind, inbounds, host, server_extra=server_extra, **(client_extra or {}))
     return socks, fixed
 
 

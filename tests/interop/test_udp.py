@@ -1,135 +1,21 @@
 """UDP through proxies: winze and v2ray 4.34 in both roles, winze with itself, and winze alone."""
-import contextlib
-import ipaddress
 import json
-import os
-import socket
 import struct
-import threading
 import time
 
 import pytest
 
+import harness
 from harness import HOST, client, free_port, listener, proxy_out, stream, vless_out, vless_server
+from packets import SIZES, Association, udp_socket
 
 PAIRS = [("winze", "v2ray"), ("v2ray", "winze"), ("winze", "winze")]
-SIZES = [1, 2, 3, 100, 512, 1000, 1200, 1399, 1400]
 FREEDOM = {"tag": "direct", "protocol": "freedom"}
 ACCOUNT = ("alice", "correct horse")
 
 
 def ids(value):
     return "-".join(value) if isinstance(value, tuple) else value
-
-
-def udp_socket(host):
-    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(5)
-    return s
-
-
-class Echo:
-    """Sends every datagram back with its own port in front; what begins with "from " comes from another port."""
-
-    def __init__(self, host=HOST):
-        self.host = host
-        self.socket, self.other = udp_socket(host), udp_socket(host)
-        for s in (self.socket, self.other):
-            s.settimeout(None)
-            s.bind((host, 0))
-        self.port, self.other_port = (s.getsockname()[1] for s in (self.socket, self.other))
-        self.sources = set()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                data, source = self.socket.recvfrom(65535)
-                self.sources.add(source)
-                answering = self.other if data.startswith(b"from ") else self.socket
-                answering.sendto(struct.pack(">H", self.port) + data, source)
-
-    def stop(self):
-        self.socket.close()
-        self.other.close()
-
-    def check(self, exchange, sizes=SIZES):
-        for size in sizes:
-            data = os.urandom(size)
-            assert exchange(data) == struct.pack(">H", self.port) + data, size
-
-
-@pytest.fixture
-def echo():
-    servers = []
-
-    def make(host=HOST):
-        servers.append(Echo(host))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.stop()
-
-
-class Association:
-    """The client's side of SOCKS5's UDP ASSOCIATE (RFC 1928)."""
-
-    def __init__(self, port, host=HOST, account=None):
-        self.control = socket.create_connection((host, port), 10)
-        self.control.sendall(b"\x05\x01\x02" if account else b"\x05\x01\x00")
-        assert self.read(2) == (b"\x05\x02" if account else b"\x05\x00")
-        if account:
-            user, password = (text.encode() for text in account)
-            self.control.sendall(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
-            assert self.read(2) == b"\x01\x00"
-        self.control.sendall(b"\x05\x03\x00" + self.address("0.0.0.0", 0))
-        _, self.code, _, kind = self.read(4)
-        packed, port = self.read(16 if kind == 4 else 4), struct.unpack(">H", self.read(2))[0]
-        self.relay = (str(ipaddress.ip_address(packed)), port)
-        self.socket = udp_socket(self.relay[0])
-
-    def __enter__(self):
-        assert self.code == 0
-        return self
-
-    def __exit__(self, *_):
-        self.control.close()
-        self.socket.close()
-
-    def read(self, size):
-        data = self.control.recv(size, socket.MSG_WAITALL)
-        assert len(data) == size
-        return data
-
-    @staticmethod
-    def address(host, port):
-        try:
-            address = ipaddress.ip_address(host)
-            packed = bytes([1 if address.version == 4 else 4]) + address.packed
-        except ValueError:
-            packed = bytes([3, len(host)]) + host.encode()
-        return packed + struct.pack(">H", port)
-
-    def send(self, data, host, port, head=b"\0\0\0"):
-        self.socket.sendto(head + self.address(host, port) + data, self.relay)
-
-    def receive(self):
-        data = self.socket.recv(65535)
-        assert data[:3] == b"\0\0\0"
-        size = {1: 4, 4: 16, 3: 1 + data[4]}[data[3]]
-        host = data[5 : 4 + size].decode() if data[3] == 3 else str(ipaddress.ip_address(data[4 : 4 + size]))
-        (port,) = struct.unpack(">H", data[4 + size : 6 + size])
-        return data[6 + size :], (host, port)
-
-    def exchange(self, server):
-        def run(data):
-            self.send(data, server.host, server.port)
-            answer, source = self.receive()
-            assert source == (server.host, server.port)
-            return answer
-
-        return run
 
 
 def socks(port, host=HOST, **settings):
@@ -144,10 +30,7 @@ def start_alone(stage, inbound, outbound=FREEDOM, port=None, host=HOST, **extra)
 
 def start_pair(stage, makers, kind, inbound, host=HOST):
     """Over vless; `inbound` is the client's."""
-    server_port = free_port(host)
-    stage.server = stage.start(makers[1], vless_server(server_port, kind, host), [server_port], "server", host)
-    outbound = vless_out(server_port, kind, host)
-    stage.client = stage.start(makers[0], client([inbound], outbound), [inbound["port"]], "client", host)
+    harness.start_pair(stage, makers, "vless", kind, [inbound], host)
 
 
 @pytest.mark.parametrize("host", [HOST, "::1"])
