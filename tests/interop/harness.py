@@ -15,6 +15,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("WINZE_BIN", ROOT / "build/release/bin"))
+PEERS = pathlib.Path(os.environ.get("WINZE_PEERS", ROOT / "build/peers/bin"))
 TLS = ROOT / "tests/vectors/tls"
 UUID = "6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11"
 HOST = "127.0.0.1"
@@ -33,6 +34,17 @@ def require(condition, why):
 
 def require_program(name):
     require(shutil.which(name), f"{name} is not installed")
+
+
+# How each maker's program runs a configuration. v2ray is Debian's; go_peers.sh builds the two behind it.
+MAKERS = {"winze": lambda: [str(BIN / "winze"), "run", "-c"], "v2ray": lambda: ["v2ray", "-config"],
+          "xray": lambda: [str(PEERS / "xray"), "run", "-c"], "singbox": lambda: [str(PEERS / "sing-box"), "run", "-c"]}
+
+
+def require_maker(maker):
+    program = MAKERS[maker]()[0]
+    hint = ": bash tests/interop/go_peers.sh builds it" if program.startswith(str(PEERS)) else ""
+    require(shutil.which(program), f"{program} is not there{hint}")
 
 
 def free_port(host=HOST):
@@ -103,12 +115,8 @@ class Stage:
         name = name or f"{maker}{len(self.running)}"
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(config, indent=1))
-        if maker == "winze":
-            command = [str(BIN / "winze"), "run", "-c", str(path), *arguments]
-        else:
-            require_program("v2ray")
-            command = ["v2ray", "-config", str(path)]
-        process = Running(command, self.folder / f"{name}.log")
+        require_maker(maker)
+        process = Running([*MAKERS[maker](), str(path), *arguments], self.folder / f"{name}.log")
         self.running.append(process)
         for port in ports:
             wait_port(port, host, process=process.process)
