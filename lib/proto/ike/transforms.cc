@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "winze/crypto/key_exchange.h"
+
 namespace winze::ike {
 namespace {
 
@@ -129,7 +131,7 @@ bool is_legacy(const Transform& transform) noexcept {
 bool is_supported(const Transform& transform) noexcept {
   if (row_of(transform) == nullptr) return false;
   if (listed_type(transform.type) != TransformType::kKeyExchange || transform.id == id::kNoKeyExchange) return true;
-  return transform.id < 35;
+  return check_key_exchange(static_cast<KeyExchangeMethod>(transform.id)).ok();
 }
 
 bool is_aead(const Transform& encryption) noexcept {
@@ -185,6 +187,27 @@ std::optional<esp::Integrity> integrity_of(std::uint16_t transform_id) noexcept 
       return esp::Integrity::kHmacSha2_512_256;
     case id::kHmacSha256Cut:
       return esp::Integrity::kHmacSha2_256_96;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<PrfAlgorithm> prf_of(std::uint16_t transform_id) noexcept {
+  switch (transform_id) {
+    case id::kPrfHmacMd5:
+      return PrfAlgorithm::kHmacMd5;
+    case id::kPrfHmacSha1:
+      return PrfAlgorithm::kHmacSha1;
+    case id::kPrfHmacSha256:
+      return PrfAlgorithm::kHmacSha256;
+    case id::kPrfHmacSha384:
+      return PrfAlgorithm::kHmacSha384;
+    case id::kPrfHmacSha512:
+      return PrfAlgorithm::kHmacSha512;
+    case id::kPrfAesXcbc:
+      return PrfAlgorithm::kAesXcbc;
+    case id::kPrfAesCmac:
+      return PrfAlgorithm::kAesCmac;
     default:
       return std::nullopt;
   }

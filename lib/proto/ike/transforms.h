@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "winze/crypto/prf.h"
 #include "winze/proto/esp/algorithms.h"
 #include "winze/proto/ike/proposal.h"
 
@@ -44,5 +45,6 @@ struct EncryptionChoice {
 };
 std::optional<EncryptionChoice> encryption_of(const Transform& transform) noexcept;
 std::optional<esp::Integrity> integrity_of(std::uint16_t transform_id) noexcept;
+std::optional<PrfAlgorithm> prf_of(std::uint16_t transform_id) noexcept;
 
 }  // namespace winze::ike

@@ -88,6 +88,8 @@ struct SaInfo {
   std::vector<ChildId> children;
 };
 
+class Host;
+
 class Engine {
  public:
   // `random` must outlive the engine, and be unpredictable outside of tests.
@@ -134,7 +136,6 @@ class Engine {
   const Counters& counters() const;
 
  private:
-  struct Host;
   std::unique_ptr<Host> host_;
 };
 

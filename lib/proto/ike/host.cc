@@ -1,0 +1,309 @@
+#include "host.h"
+
+#include <algorithm>
+
+#include "key_log.h"
+#include "sa.h"
+
+namespace winze::ike {
+namespace {
+
+constexpr std::size_t kMarkerSize = 4;
+
+}  // namespace
+
+Host::Host(EngineOptions given, Random& source) : options(std::move(given)), random(source) {}
+Host::~Host() { sas.clear(); }
+
+// --- Datagrams
+
+void Host::receive(TimePoint now, const Path& path, Buffer datagram) {
+  ++counters.received;
+  if (path.marker || path.stream) {
+    if (datagram.size() < kMarkerSize || load_u32(datagram.data()) != 0) {
+      ++counters.malformed;
+      return;
+    }
+    datagram.trim_front(kMarkerSize);
+  }
+  const auto header = decode_header(datagram.span());
+  if (!header || header->version >> 4 != kVersion >> 4) {
+    ++counters.malformed;
+    if (header && !header->response && header->version >> 4 > kVersion >> 4) refuse_version(path, *header);
+    return;
+  }
+  if (header->exchange == Exchange::kInit && !header->response) {
+    if (header->initiator && header->spi_r == 0 && header->message_id == 0) {
+      receive_first(now, path, *header, datagram);
+    } else {
+      ++counters.malformed;
+    }
+    return settle(nullptr);
+  }
+  // The flag says who of the two is the sender; the other SPI is ours.
+  const auto found = sas.find(header->initiator ? header->spi_r : header->spi_i);
+  if (found == sas.end()) {
+    ++counters.unknown_sa;
+    return;
+  }
+  Sa& sa = *found->second;
+  sa.receive(now, path, *header, datagram);
+  settle(&sa);
+}
+
+// RFC 7296 section 2.5.
+void Host::refuse_version(const Path& path, const Header& request) {
+  if (options.connections.empty()) return;
+  Buffer answer(64, kHeaderSize + kMarkerSize);
+  PayloadWriter out(answer);
+  write_notify(out, notify::kInvalidMajorVersion);
+  prepend_header(answer, {.spi_i = request.spi_i,
+                          .spi_r = request.spi_r,
+                          .first = out.first(),
+                          .exchange = request.exchange,
+                          .initiator = !request.initiator,
+                          .response = true,
+                          .message_id = request.message_id});
+  transmit(path, std::move(answer));
+}
+
+void Host::transmit(const Path& path, Buffer message) {
+  if (path.marker || path.stream) store_u32(message.prepend(kMarkerSize), 0);
+  ++counters.sent;
+  transmits.push_back({path, std::move(message)});
+}
+
+// --- Numbers
+
+std::uint64_t Host::new_spi() {
+  for (;;) {
+    const std::uint64_t spi = random.u64();
+    if (spi != 0 && !sas.contains(spi)) return spi;
+  }
+}
+
+std::uint32_t Host::new_child_spi() {
+  for (;;) {
+    const auto spi = static_cast<std::uint32_t>(random.u64());
+    if (spi >= esp::kFirstSpi && by_child_spi.try_emplace(spi, nullptr, ChildId{}).second) return spi;
+  }
+}
+
+QuestionId Host::ask(Sa& sa) {
+  const auto question = static_cast<QuestionId>(++last_question_);
+  questions[question] = &sa;
+  return question;
+}
+
+// --- SAs
+
+Sa* Host::find(SaId sa) const {
+  const auto found = by_id.find(sa);
+  return found == by_id.end() ? nullptr : found->second;
+}
+
+Sa* Host::find(ChildId child) const {
+  const auto found = by_child.find(child);
+  return found == by_child.end() ? nullptr : found->second;
+}
+
+Sa& Host::add(std::unique_ptr<Sa> sa) {
+  Sa& added = *sa;
+  if (added.id != SaId{}) by_id[added.id] = &added;
+  sas[added.own_spi()] = std::move(sa);
+  touch(added);
+  return added;
+}
+
+void Host::doom(Sa& sa) {
+  if (sa.doomed) return;
+  sa.doomed = true;
+  doomed_.push_back(&sa);
+}
+
+void Host::touch(Sa& sa) {
+  if (!sa.doomed) deadlines.set(sa, sa.next_due());
+}
+
+void Host::settle(Sa* touched) {
+  if (touched != nullptr) touch(*touched);
+  while (!doomed_.empty()) {
+    Sa* const sa = doomed_.back();
+    doomed_.pop_back();
+    if (sa->id != SaId{}) by_id.erase(sa->id);
+    leave_half_open(*sa);
+    sas.erase(sa->own_spi());
+  }
+}
+
+void Host::leave_half_open(Sa& sa) {
+  if (!sa.half_open() || sa.handshake() == nullptr) return;
+  --half_open;
+  openings_.erase({sa.spis().i, sa.handshake()->route.first.remote});
+}
+
+Sa& Host::initiate(TimePoint now, ConnectionPtr connection, const Route& route, SaId replaces) {
+  auto made = std::make_unique<Sa>(*this, true, std::move(connection), route.first);
+  made->id = new_sa_id();
+  made->spis_.i = new_spi();
+  Sa& sa = add(std::move(made));
+  sa.begin(now, route, replaces);
+  touch(sa);
+  return sa;
+}
+
+Sa* Host::reauthenticate(TimePoint now, Sa& sa, const Route& route) {
+  if (!sa.client_ || sa.state() != Sa::State::kUp) return nullptr;
+  return &initiate(now, sa.connection(), route, sa.id);
+}
+
+void Host::retire(TimePoint now, SaId replaced) {
+  Sa* const old = find(replaced);
+  if (old == nullptr) return;
+  old->closing_cause_ = Cause::kReplaced;
+  old->close(now);
+  touch(*old);
+}
+
+void Host::replace_others(TimePoint now, const Sa& newest) {
+  std::vector<Sa*> others;
+  for (const auto& [spi, sa] : sas) {
+    if (sa.get() != &newest && sa->state() == Sa::State::kUp && sa->id != SaId{} && sa->remote_ == newest.remote_) {
+      others.push_back(sa.get());
+    }
+  }
+  for (Sa* const sa : others) sa->end(now, sa->reason(Cause::kReplaced, "INITIAL_CONTACT"), false);
+}
+
+void Host::log_keys(const Sa& sa) {
+  if (!options.key_log) return;
+  options.key_log(key_log_line(sa.spis(), sa.suite(), sa.keys()));
+}
+
+// --- Time
+
+void Host::on_deadline(TimePoint now) {
+  // Each SA once: what it does may be due again at once, but not before the host has looked.
+  std::vector<Sa*> due;
+  while (deadlines.next() <= now) {
+    Sa* const sa = static_cast<Sa*>(deadlines.first());
+    deadlines.remove(*sa);
+    due.push_back(sa);
+  }
+  for (Sa* const sa : due) {
+    if (!sa->doomed) sa->on_time(now);
+    touch(*sa);
+  }
+  settle(nullptr);
+}
+
+// --- The engine
+
+Engine::Engine(EngineOptions options, Random& random) : host_(std::make_unique<Host>(std::move(options), random)) {}
+Engine::~Engine() = default;
+
+void Engine::receive(TimePoint now, const Path& path, Buffer datagram) {
+  host_->receive(now, path, std::move(datagram));
+}
+
+std::optional<Transmit> Engine::next_transmit() {
+  if (host_->transmits.empty()) return std::nullopt;
+  std::optional<Transmit> next = std::move(host_->transmits.front());
+  host_->transmits.pop_front();
+  return next;
+}
+
+std::optional<Event> Engine::next_event() {
+  if (host_->events.empty()) return std::nullopt;
+  std::optional<Event> next = std::move(host_->events.front());
+  host_->events.pop_front();
+  return next;
+}
+
+TimePoint Engine::deadline() const { return host_->deadlines.next(); }
+void Engine::on_deadline(TimePoint now) { host_->on_deadline(now); }
+
+void Engine::set_connections(std::vector<ConnectionPtr> connections) {
+  host_->options.connections = std::move(connections);
+}
+
+SaId Engine::initiate(TimePoint now, ConnectionPtr connection, const Route& route) {
+  Sa& sa = host_->initiate(now, std::move(connection), route, {});
+  const SaId id = static_cast<SaId>(host_->last_sa());
+  host_->settle(&sa);
+  return id;
+}
+
+namespace {
+
+// A command about something that may be gone.
+template <typename Id, typename F>
+bool with(Host& host, Id id, F command) {
+  Sa* const sa = host.find(id);
+  if (sa == nullptr) return false;
+  const bool done = command(*sa);
+  host.settle(sa);
+  return done;
+}
+
+}  // namespace
+
+bool Engine::add_child(TimePoint now, SaId sa, ChildConfigPtr child) {
+  return with(*host_, sa, [&](Sa& found) { return found.add_child(now, std::move(child)); });
+}
+bool Engine::rekey_child(TimePoint now, ChildId child) {
+  return with(*host_, child, [&](Sa& found) { return found.rekey_child(now, child); });
+}
+bool Engine::delete_child(TimePoint now, ChildId child) {
+  return with(*host_, child, [&](Sa& found) { return found.delete_child(now, child); });
+}
+bool Engine::rekey(TimePoint now, SaId sa) {
+  return with(*host_, sa, [&](Sa& found) { return found.rekey(now); });
+}
+bool Engine::reauthenticate(TimePoint now, SaId sa) {
+  return with(*host_, sa, [&](Sa& found) {
+    return host_->reauthenticate(now, found, {found.path(), std::nullopt}) != nullptr;
+  });
+}
+bool Engine::close(TimePoint now, SaId sa) {
+  return with(*host_, sa, [&](Sa& found) { return found.close(now); });
+}
+bool Engine::forget(SaId sa) {
+  return with(*host_, sa, [&](Sa& found) {
+    host_->doom(found);
+    return true;
+  });
+}
+bool Engine::move(TimePoint now, SaId sa, const Route& route) {
+  return with(*host_, sa, [&](Sa& found) { return found.move(now, route); });
+}
+bool Engine::heard(TimePoint now, SaId sa) {
+  return with(*host_, sa, [&](Sa& found) { return found.heard(now), true; });
+}
+
+bool Engine::answer(TimePoint now, QuestionId question, Answer answer) {
+  const auto found = host_->questions.find(question);
+  if (found == host_->questions.end()) return false;
+  Sa& sa = *found->second;
+  host_->questions.erase(found);
+  const bool done = sa.answer(now, question, answer);
+  host_->settle(&sa);
+  return done;
+}
+
+std::optional<SaInfo> Engine::info(SaId sa) const {
+  Sa* const found = host_->find(sa);
+  return found == nullptr ? std::nullopt : std::optional(found->info());
+}
+
+std::optional<ChildId> Engine::child_of(std::uint32_t inbound_spi) const {
+  const auto found = host_->by_child_spi.find(inbound_spi);
+  if (found == host_->by_child_spi.end() || found->second.first == nullptr) return std::nullopt;
+  return found->second.second;
+}
+
+std::size_t Engine::size() const { return host_->sas.size(); }
+std::size_t Engine::half_open() const { return host_->half_open; }
+const Counters& Engine::counters() const { return host_->counters; }
+
+}  // namespace winze::ike

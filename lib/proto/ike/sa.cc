@@ -1,0 +1,321 @@
+#include "sa.h"
+
+#include <algorithm>
+
+namespace winze::ike {
+namespace {
+
+// An IKE SA that ended answers repeated requests for so long: the last retransmission of a usual peer falls within.
+constexpr Duration kLinger{std::chrono::seconds(30)};
+// A peer that rekeyed the IKE SA is given so long to delete the old one.
+constexpr Duration kRekeyedLinger{std::chrono::seconds(60)};
+// After TEMPORARY_FAILURE (RFC 7296 section 2.25: not at once).
+constexpr Duration kRetryPause{std::chrono::seconds(1)};
+constexpr unsigned kMostAttempts = 10;
+
+TimePoint after(TimePoint now, Duration time) { return time <= Duration::zero() ? kNever : now + time; }
+
+}  // namespace
+
+Sa::Sa(Host& host, bool initiator, ConnectionPtr connection, const Path& path)
+    : host_(host), initiator_(initiator), client_(initiator), connection_(std::move(connection)), path_(path) {}
+
+Sa::~Sa() {
+  host_.deadlines.remove(*this);
+  for (const auto& child : children_) host_.by_child_spi.erase(child->spi_in);
+  for (const auto& [at, inbound] : leaving_) host_.by_child_spi.erase(inbound.second);
+  if (active_ && active_->child_spi != 0) host_.by_child_spi.erase(active_->child_spi);
+  if (pending_) host_.forget(pending_->question);
+  if (handshake_) host_.forget(handshake_->question);
+}
+
+Reason Sa::reason(Cause cause, std::string text, std::uint16_t notify) const {
+  const Stage stage = state_ == State::kInit ? Stage::kInit : state_ == State::kAuth ? Stage::kAuth : Stage::kUp;
+  return {stage, cause, notify, std::move(text), {}, {}};
+}
+
+Duration Sa::jitter(Duration most) {
+  return Duration(static_cast<Duration::rep>(host_.random.below(static_cast<std::uint64_t>(most.count()) + 1)));
+}
+
+SaInfo Sa::info() const {
+  SaInfo info;
+  info.established = state_ == State::kUp;
+  info.initiator = initiator_;
+  info.spi_i = spis_.i;
+  info.spi_r = spis_.r;
+  info.path = path_;
+  if (connection_) info.local = connection_->local.id;
+  info.remote = remote_;
+  info.proposal = proposal_;
+  for (const auto& child : children_) {
+    if (std::ranges::find(info.children, child->id) == info.children.end()) info.children.push_back(child->id);
+  }
+  return info;
+}
+
+// --- Tasks
+
+void Sa::queue(Task task) { tasks_.push_back(std::move(task)); }
+
+void Sa::pump(TimePoint now) {
+  while (!active_ && !doomed) {
+    const auto next = std::ranges::find_if(tasks_, [&](const Task& task) {
+      if (task.not_before > now) return false;
+      // An IKE SA that was replaced, or ends, says nothing else any more.
+      return state_ == State::kUp || task.kind == Task::Kind::kDeleteIke;
+    });
+    if (next == tasks_.end()) return;
+    Task task = std::move(*next);
+    tasks_.erase(next);
+    start(now, std::move(task));
+  }
+}
+
+void Sa::start(TimePoint now, Task task) {
+  switch (task.kind) {
+    case Task::Kind::kInit:
+    case Task::Kind::kAuth:
+      return;  // are begun where they belong
+    case Task::Kind::kCreateChild:
+    case Task::Kind::kRekeyChild:
+      return send_create_child(now, std::move(task));
+    case Task::Kind::kRekeyIke:
+      return send_rekey(now, std::move(task));
+    case Task::Kind::kDeleteChild:
+    case Task::Kind::kDeleteIke:
+    case Task::Kind::kProbe:
+    case Task::Kind::kMove:
+      return send_informational(now, std::move(task));
+  }
+}
+
+void Sa::retry_later(TimePoint now, Task task) {
+  if (++task.attempts > kMostAttempts) return;
+  task.not_before = now + kRetryPause + jitter(kRetryPause);
+  queue(std::move(task));
+}
+
+// --- Commands
+
+bool Sa::add_child(TimePoint now, ChildConfigPtr config) {
+  if (state_ != State::kUp) return false;
+  queue({.kind = Task::Kind::kCreateChild, .config = std::move(config)});
+  pump(now);
+  return true;
+}
+
+bool Sa::rekey_child(TimePoint now, ChildId child) {
+  ChildSa* const sa = child_by_id(child);
+  if (state_ != State::kUp || sa == nullptr || sa->state != ChildSa::State::kUp) return false;
+  const auto same = [&](const Task& task) { return task.kind == Task::Kind::kRekeyChild && task.spi == sa->spi_in; };
+  if (std::ranges::any_of(tasks_, same) || (active_ && same(active_->task))) return true;
+  sa->rekey_at = kNever;
+  queue({.kind = Task::Kind::kRekeyChild, .spi = sa->spi_in, .child = child, .config = sa->config});
+  pump(now);
+  return true;
+}
+
+bool Sa::delete_child(TimePoint now, ChildId child) {
+  if (state_ != State::kUp || child_by_id(child) == nullptr) return false;
+  for (const auto& sa : children_) {
+    if (sa->id != child || sa->state == ChildSa::State::kDeleting) continue;
+    std::erase_if(tasks_, [&](const Task& task) { return task.spi == sa->spi_in; });
+    queue({.kind = Task::Kind::kDeleteChild, .spi = sa->spi_in});
+  }
+  pump(now);
+  return true;
+}
+
+bool Sa::rekey(TimePoint now) {
+  if (state_ != State::kUp) return false;
+  const auto same = [](const Task& task) { return task.kind == Task::Kind::kRekeyIke; };
+  if (std::ranges::any_of(tasks_, same) || (active_ && same(active_->task))) return true;
+  rekey_at_ = kNever;
+  queue({.kind = Task::Kind::kRekeyIke});
+  pump(now);
+  return true;
+}
+
+bool Sa::close(TimePoint now) {
+  if (state_ == State::kClosing) return true;
+  if (state_ == State::kInit || state_ == State::kAuth) {
+    end(now, reason(Cause::kClosedByHost, ""), false);
+    return true;
+  }
+  if (state_ != State::kUp) return false;
+  // What is on its way gets no answer that matters any more.
+  tasks_.clear();
+  active_.reset();
+  state_ = State::kClosing;
+  queue({.kind = Task::Kind::kDeleteIke});
+  pump(now);
+  return true;
+}
+
+void Sa::heard(TimePoint now) {
+  if (state_ != State::kUp) return;
+  probe_at_ = after(now, connection_->dpd_delay);
+}
+
+bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
+  if (handshake_ && handshake_->question == question) {
+    handshake_->question = {};
+    if (Secret* const secret = std::get_if<Secret>(&answer)) {
+      handshake_->psk = std::move(*secret);
+      send_auth(now);
+      return true;
+    }
+    const Refuse* const refuse = std::get_if<Refuse>(&answer);
+    end(now, reason(Cause::kRefusedByHost, refuse != nullptr ? refuse->why : "a wrong kind of answer"), false);
+    return refuse != nullptr;
+  }
+  if (!pending_ || pending_->question != question) return false;
+  pending_->question = {};
+  if (const Refuse* const refuse = std::get_if<Refuse>(&answer)) {
+    refused(now, refuse->why);
+    return true;
+  }
+  if (Secret* const secret = std::get_if<Secret>(&answer)) {
+    pending_->psk = std::move(*secret);
+  } else if (std::holds_alternative<Allow>(answer)) {
+    pending_->allowed = true;
+  } else if (Configuration* const configuration = std::get_if<Configuration>(&answer)) {
+    pending_->configuration = std::move(*configuration);
+  } else if (ip::SelectorPair* const selectors = std::get_if<ip::SelectorPair>(&answer)) {
+    pending_->narrowed = std::move(*selectors);
+  } else if (ConnectionPtr* const connection = std::get_if<ConnectionPtr>(&answer)) {
+    if (*connection == nullptr) return refused(now, "no connection"), true;
+    connection_ = std::move(*connection);
+    pending_->chosen = true;
+  }
+  continue_pending(now);
+  return true;
+}
+
+// --- Time
+
+void Sa::set_ike_timers(TimePoint now) {
+  const Connection& c = *connection_;
+  const auto soft = [&](Duration time) {
+    return time <= Duration::zero() ? kNever : now + time - jitter(std::min(c.rand_time, time / 2));
+  };
+  rekey_at_ = soft(c.rekey_time);
+  reauth_at_ = client_ || c.reauth_time <= Duration::zero() ? soft(c.reauth_time) : kNever;
+  const Duration longest = std::max(c.rekey_time, c.reauth_time);
+  expire_at_ = longest <= Duration::zero() ? kNever : now + longest + c.over_time;
+  probe_at_ = after(now, c.dpd_delay);
+  keepalive_at_ = local_nat_ && path_.marker && !path_.stream ? after(now, c.keepalive) : kNever;
+}
+
+TimePoint Sa::next_due() const {
+  TimePoint due = std::min({rekey_at_, reauth_at_, expire_at_, keepalive_at_});
+  if (active_) {
+    due = std::min(due, active_->resend_at);
+  } else {
+    due = std::min(due, probe_at_);
+    for (const Task& task : tasks_) due = std::min(due, task.not_before);
+  }
+  for (const auto& child : children_) due = std::min({due, child->rekey_at, child->expire_at});
+  for (const auto& [at, inbound] : leaving_) due = std::min(due, at);
+  return due;
+}
+
+void Sa::on_time(TimePoint now) {
+  if (now >= expire_at_) {
+    expire_at_ = kNever;
+    if (state_ == State::kGone || state_ == State::kRekeyed) return host_.doom(*this);
+    return end(now, reason(Cause::kExpired, ""), false);
+  }
+  if (active_ && now >= active_->resend_at) {
+    resend(now);
+    if (doomed) return;
+  }
+  if (now >= keepalive_at_) {
+    Buffer keepalive(8, 4);
+    *keepalive.append(1) = 0xff;
+    host_.transmits.push_back({path_, std::move(keepalive)});
+    keepalive_at_ = after(now, connection_->keepalive);
+  }
+  std::erase_if(leaving_, [&](const auto& entry) {
+    if (now < entry.first) return false;
+    host_.tell(ChildInboundGone{entry.second.first, entry.second.second});
+    host_.by_child_spi.erase(entry.second.second);
+    return true;
+  });
+  on_child_time(now);
+  if (state_ == State::kUp) {
+    if (now >= rekey_at_) rekey(now);
+    if (now >= reauth_at_) {
+      reauth_at_ = kNever;
+      host_.reauthenticate(now, *this, {path_, std::nullopt});
+    }
+    if (!active_ && now >= probe_at_) {
+      probe_at_ = kNever;
+      queue({.kind = Task::Kind::kProbe});
+    }
+  }
+  pump(now);
+}
+
+void Sa::on_child_time(TimePoint now) {
+  if (state_ != State::kUp && state_ != State::kClosing) return;
+  std::vector<ChildId> rekeys;
+  std::vector<std::uint32_t> expired;
+  for (const auto& child : children_) {
+    if (now >= child->expire_at) {
+      expired.push_back(child->spi_in);
+    } else if (now >= child->rekey_at) {
+      child->rekey_at = kNever;
+      rekeys.push_back(child->id);
+    }
+  }
+  for (const ChildId child : rekeys) rekey_child(now, child);
+  for (const std::uint32_t spi : expired) {
+    ChildSa* const child = child_by_in(spi);
+    if (child == nullptr) continue;
+    child->expire_at = kNever;
+    // The peer has its own clock: it is told, so that both ends forget the pair.
+    if (child->state == ChildSa::State::kUp && state_ == State::kUp) {
+      child->state = ChildSa::State::kDeleting;
+      queue({.kind = Task::Kind::kDeleteChild, .spi = spi});
+    }
+  }
+}
+
+// --- The end
+
+void Sa::end(TimePoint now, Reason why, bool linger) {
+  host_.leave_half_open(*this);
+  while (!children_.empty()) remove_child(now, *children_.back(), why);
+  for (const auto& [at, inbound] : leaving_) host_.by_child_spi.erase(inbound.second);
+  leaving_.clear();
+  if (id != SaId{}) {
+    if (state_ != State::kUp && state_ != State::kClosing) ++host_.counters.failed;
+    host_.tell(Closed{id, connection_, path_, remote_, std::move(why)});
+    host_.by_id.erase(id);
+    id = {};
+  }
+  if (active_ && active_->child_spi != 0) host_.by_child_spi.erase(active_->child_spi);
+  active_.reset();
+  tasks_.clear();
+  if (pending_) host_.forget(pending_->question);
+  pending_.reset();
+  if (handshake_) host_.forget(handshake_->question);
+  handshake_.reset();
+  rekey_at_ = reauth_at_ = probe_at_ = keepalive_at_ = kNever;
+  state_ = State::kGone;
+  if (linger) {
+    expire_at_ = now + kLinger;
+  } else {
+    host_.doom(*this);
+  }
+}
+
+void Sa::wait_for_deletion(TimePoint now) {
+  state_ = State::kRekeyed;
+  rekey_at_ = reauth_at_ = probe_at_ = keepalive_at_ = kNever;
+  expire_at_ = now + kRekeyedLinger;
+}
+
+}  // namespace winze::ike

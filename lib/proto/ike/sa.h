@@ -1,0 +1,376 @@
+// One IKE SA: its keys, its windows, its exchanges, its children.
+//
+// Requests of ours go one at a time (RFC 7296 section 2.3): what is to be done waits as a Task. Requests of the peer
+// are answered in their order, the last answer is kept for a request that comes again. A request that asks the host
+// something waits in `pending_`; its copies are dropped meanwhile.
+//
+// The code is in several files: sa.cc (life, time, tasks), sa_exchange.cc (messages), sa_init.cc, sa_auth.cc,
+// sa_child.cc, sa_rekey.cc and sa_informational.cc (one kind of exchange each).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host.h"
+#include "keys.h"
+#include "payloads.h"
+#include "selectors.h"
+#include "winze/crypto/key_exchange.h"
+
+namespace winze::ike {
+
+using ByteVector = std::vector<std::uint8_t>;
+
+// A pair of ESP SAs. Those that replace each other have one id.
+struct ChildSa {
+  enum class State : std::uint8_t {
+    kUp,
+    kRekeyed,   // another pair has taken its place: it waits for its deletion
+    kDeleting,  // we have asked for its deletion
+  };
+
+  ChildId id{};
+  State state = State::kUp;
+  bool initiator = false;  // of the exchange that made it
+  std::uint32_t spi_in = 0, spi_out = 0;
+  ChildConfigPtr config;
+  bool transport = false;
+  bool sends = false;  // it is the one that is sent by
+  TimePoint rekey_at = kNever, expire_at = kNever;
+  // Of a pair that the peer made in a rekey: sent by once the old one is gone (RFC 7296 section 2.8).
+  std::unique_ptr<esp::SaConfig> waiting_outbound;
+};
+
+struct Task {
+  enum class Kind : std::uint8_t {
+    kInit,
+    kAuth,
+    kCreateChild,
+    kRekeyChild,
+    kDeleteChild,
+    kRekeyIke,
+    kDeleteIke,
+    kProbe,
+    kMove
+  };
+
+  Kind kind{};
+  std::uint32_t spi = 0;  // of the child SA it is about, our inbound one
+  ChildId child{};        // and its id
+  ChildConfigPtr config;
+  std::uint16_t group = 0;  // that the peer has asked for; 0: our first
+  ByteVector cookie;        // COOKIE2 of a move
+  TimePoint not_before{};
+  unsigned attempts = 0;  // that ended with TEMPORARY_FAILURE
+};
+
+// A rekey of the peer that came while ours of the same SA was on its way (RFC 7296 section 2.8.1).
+struct Crossing {
+  ByteVector lowest_nonce;      // of the peer's exchange
+  std::uint32_t child_spi = 0;  // what it made: a child SA, by our inbound SPI
+  std::uint64_t ike_spi = 0;    // or an IKE SA, by our SPI
+};
+
+// Our request that waits for its answer.
+struct Active {
+  Task task;
+  Exchange exchange{};
+  std::uint32_t message_id = 0;
+  std::vector<Buffer> packets;  // of one message; several: its fragments
+  unsigned tries = 0;
+  TimePoint resend_at = kNever;
+  // CREATE_CHILD_SA
+  ByteVector nonce;
+  std::unique_ptr<KeyExchange> key_exchange;
+  std::uint16_t group = 0;
+  std::uint32_t child_spi = 0;
+  std::uint64_t ike_spi = 0;
+  std::unique_ptr<Crossing> crossing;
+};
+
+enum class Asked : std::uint8_t { kNothing, kConnection, kPsk, kAuthorize, kAddresses, kNarrow };
+
+// A request of the peer that is being worked on.
+struct Pending {
+  Header header;
+  Path path;
+  PayloadType first{};
+  ByteVector payloads;
+  Asked asked = Asked::kNothing;  // what it has asked last, and waits for while there is a question
+  QuestionId question{};
+  std::optional<Secret> psk;
+  bool chosen = false;    // the connection
+  bool verified = false;  // that the peer is whom it says
+  bool allowed = false;
+  std::optional<Configuration> configuration;
+  std::optional<ip::SelectorPair> narrowed;
+};
+
+// What only the opening of an IKE SA needs.
+struct Handshake {
+  Route route;
+  ByteVector request, response;  // the IKE_SA_INIT messages, which AUTH covers
+  ByteVector nonce_i, nonce_r;
+  std::unique_ptr<KeyExchange> key_exchange;
+  std::uint16_t group = 0;
+  ByteVector cookie;
+  unsigned restarts = 0;
+  Secret pi, pr;
+  ProposalList offered;  // by the peer
+  std::optional<Identity> wanted;
+  std::uint32_t child_spi = 0;
+  bool peer_childless = false;
+  QuestionId question{};  // of the initiator
+  SaId replaces{};        // reauthentication
+  std::optional<Secret> psk;
+};
+
+// Fragments of one message (RFC 7383 section 2.6).
+struct Fragments {
+  std::uint32_t message_id = 0;
+  std::uint16_t total = 0;
+  PayloadType first{};
+  std::size_t bytes = 0;
+  std::vector<std::pair<std::uint16_t, ByteVector>> parts;
+};
+
+// Whether a connection of a responder is for those who come this way.
+bool is_for(const Connection& connection, const Path& path);
+
+class Sa : public Timed {
+ public:
+  enum class State : std::uint8_t {
+    kInit,  // initiator: IKE_SA_INIT is on its way
+    kAuth,  // keys, but nobody has proved anything
+    kUp,
+    kRekeyed,  // another IKE SA has taken its place and its children
+    kClosing,  // our deletion is on its way
+    kGone,     // only answers repeated requests for a while
+  };
+
+  Sa(Host& host, bool initiator, ConnectionPtr connection, const Path& path);
+  ~Sa();
+
+  // --- For the engine.
+  void begin(TimePoint now, const Route& route, SaId replaces);
+  void receive(TimePoint now, const Path& path, const Header& header, Buffer& message);
+  void on_time(TimePoint now);
+  bool answer(TimePoint now, QuestionId question, Answer& answer);
+  bool add_child(TimePoint now, ChildConfigPtr config);
+  bool rekey_child(TimePoint now, ChildId child);
+  bool delete_child(TimePoint now, ChildId child);
+  bool rekey(TimePoint now);
+  bool close(TimePoint now);
+  bool move(TimePoint now, const Route& route);
+  void heard(TimePoint now);
+  TimePoint next_due() const;
+
+  // --- For the responder of first requests.
+  struct Opened {
+    Bytes request, response, nonce_i, nonce_r;
+    Secret shared;
+    Proposal proposal;
+    ProposalList offered;
+    bool fragmentation = false;
+    bool local_nat = false, remote_nat = false;
+    std::uint64_t spi_i = 0, spi_r = 0;
+  };
+  bool open_as_responder(TimePoint now, Opened opened);
+
+  // --- For the host.
+  SpiPair spis() const noexcept { return spis_; }
+  std::uint64_t own_spi() const noexcept { return initiator_ ? spis_.i : spis_.r; }
+  SaInfo info() const;
+  bool half_open() const noexcept { return !initiator_ && state_ == State::kAuth; }
+  State state() const noexcept { return state_; }
+  const Path& path() const noexcept { return path_; }
+  const ConnectionPtr& connection() const noexcept { return connection_; }
+  SaId id = SaId{};  // none: it was replaced
+  bool doomed = false;
+  // What a repeated first request is answered with.
+  const Handshake* handshake() const noexcept { return handshake_.get(); }
+  const IkeKeys& keys() const noexcept { return keys_; }
+  const Proposal& proposal() const noexcept { return proposal_; }
+  const Suite& suite() const noexcept { return suite_; }
+
+ private:
+  friend class Host;
+
+  // --- sa.cc
+  void queue(Task task);
+  void pump(TimePoint now);
+  void start(TimePoint now, Task task);
+  void set_ike_timers(TimePoint now);
+  Duration jitter(Duration most);
+  // Ends it: children down, Closed told, gone at once or after it has answered repeated requests for a while.
+  void end(TimePoint now, Reason reason, bool linger);
+  void retry_later(TimePoint now, Task task);
+  void on_child_time(TimePoint now);
+  // As the old IKE SA of a rekey that the peer made: it deletes it.
+  void wait_for_deletion(TimePoint now);
+  Reason reason(Cause cause, std::string text, std::uint16_t notify = 0) const;
+
+  // --- sa_exchange.cc
+  void open(TimePoint now, const Path& path, const Header& header, Buffer& message, const Payload& sealed,
+            PayloadType inner_first);
+  std::optional<std::pair<PayloadType, ByteVector>> join(std::unique_ptr<Fragments>& assembly, const Header& header,
+                                                         FragmentNumber number, PayloadType first, Bytes part);
+  void on_message(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
+  void on_request(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
+  void dispatch(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads,
+                const Contents& contents);
+  void on_response(TimePoint now, const Contents& contents);
+  void replay(const Path& path);
+  void resend(TimePoint now);
+  Active& send_request(TimePoint now, Task task, Exchange exchange, PayloadType first, Bytes payloads);
+  void respond(TimePoint now, const Header& request, const Path& path, PayloadType first, Bytes payloads);
+  void respond_notify(TimePoint now, const Header& request, const Path& path, std::uint16_t type, Bytes data = {});
+  std::vector<Buffer> seal(Exchange exchange, bool response, std::uint32_t message_id, PayloadType first,
+                           Bytes payloads);
+  void send_packets(const Path& path, const std::vector<Buffer>& packets);
+  Duration retransmission_pause(unsigned tries) const;
+  void authentic(TimePoint now, const Path& path, const Header& header);
+  void respond_pending(TimePoint now, const PayloadWriter& out, const Buffer& inner);
+  void continue_pending(TimePoint now);
+  void refused(TimePoint now, const std::string& why);
+  const MessageKeys& inbound_keys() const noexcept { return initiator_ ? keys_.r : keys_.i; }
+  MessageKeys& outbound_keys() noexcept { return initiator_ ? keys_.i : keys_.r; }
+
+  // --- sa_init.cc
+  void send_init(TimePoint now);
+  void on_init_response(TimePoint now, const Header& header, Buffer& message);
+  void restart_init(TimePoint now, const NotifyView& error);
+  void fail_init(TimePoint now, const NotifyView& error);
+  void take_keys(Secret seed, Bytes nonce_i, Bytes nonce_r);
+
+  // --- sa_auth.cc
+  void prove(TimePoint now);
+  void send_auth(TimePoint now);
+  void on_auth_response(TimePoint now, const Contents& contents);
+  void on_auth_request(TimePoint now, const Contents& contents);
+  // The steps of the responder: false when one waits for the host, or has failed.
+  bool choose_connection(TimePoint now, const Contents& contents);
+  bool verify_peer(TimePoint now, const Contents& contents);
+  bool authorize(TimePoint now);
+  bool assign_addresses(TimePoint now, const Contents& contents);
+  void answer_auth(TimePoint now, const Contents& contents);
+  void ask_psk(QuestionId question);
+  void fail_auth(TimePoint now, Reason reason, std::uint16_t notify);
+  void say_farewell(std::uint16_t notify);
+  void come_up(TimePoint now, Configuration configuration, bool initial_contact);
+  Identity own_identity() const;
+  // What an AUTH payload covers (RFC 7296 section 2.15).
+  ByteVector auth_octets(bool of_initiator, const Identity& identity) const;
+  bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
+
+  // --- sa_child.cc
+  // What of a child SA was settled in an exchange, by either end.
+  struct ChildOutcome {
+    Proposal proposal;
+    std::uint32_t spi_in = 0, spi_out = 0;
+    ip::SelectorPair selectors;
+    bool transport = false;
+    bool initiator = false;
+  };
+  void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
+                         Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
+  // What a peer that asks for a child SA gets: the child, or an error notify. `only`: that it may be no other's, in a
+  // rekey.
+  struct ChildAnswer {
+    bool waits = false;  // for the host
+    std::uint16_t error = 0;
+    ByteVector error_data;
+    ChildConfigPtr config;
+    ChildOutcome outcome;
+    std::uint8_t offer_number = 0;
+    std::uint16_t group = 0;
+  };
+  ChildAnswer negotiate_child(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& only);
+  bool try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer);
+  bool narrow(ChildAnswer& answer);
+  Reason refusal_of(const ChildAnswer& answer, const Contents& contents) const;
+  void write_child_answer(PayloadWriter& out, const ChildAnswer& answer, Bytes nonce = {},
+                          Bytes public_value = {}) const;
+  // Why the answer to our offer cannot be taken; none: `outcome` says what it is.
+  std::optional<Reason> judge_child_answer(const Contents& contents, const ChildConfig& config, KeyExchangeRule rule,
+                                           ChildOutcome& outcome) const;
+  // Tells of a new child (`child` 0), or of another pair for one, which is not sent by before send_by().
+  ChildSa* install(TimePoint now, ChildId child, const ChildConfigPtr& config, const ChildOutcome& outcome,
+                   Bytes shared, Bytes nonce_i, Bytes nonce_r);
+  void send_create_child(TimePoint now, Task task);
+  void on_create_child_request(TimePoint now, const Contents& contents);
+  void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
+  void on_create_child_response(TimePoint now, Active active, const Contents& contents);
+  bool repeat_with_group(TimePoint now, Active& active, const NotifyView& error);
+  void child_refused(TimePoint now, Active active, const NotifyView* error, Reason reason);
+  // Our rekey has succeeded: which of the pairs stay, where the peer may have rekeyed too.
+  void settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, Bytes peer_nonce);
+  // Takes a pair away. The last of its id takes the child down; others leave an inbound SA in its grace.
+  void remove_child(TimePoint now, ChildSa& child, const Reason& reason);
+  void give_up_spi(std::uint32_t spi);
+  ChildSa* child_by_in(std::uint32_t spi) noexcept;
+  ChildSa* child_by_out(std::uint32_t spi) noexcept;
+  ChildSa* child_by_id(ChildId child) noexcept;
+  Selectors local_selectors(const ChildConfig& config) const;
+  Selectors remote_selectors(const ChildConfig& config) const;
+  esp::Encapsulation encapsulation(const ChildSa& child) const;
+  // From now on this one is sent by.
+  void send_by(ChildSa& child);
+
+  // --- sa_rekey.cc
+  void send_rekey(TimePoint now, Task task);
+  void on_rekey_request(TimePoint now, const Contents& contents);
+  void on_rekey_response(TimePoint now, Active active, const Contents& contents);
+  Sa& make_successor(TimePoint now, bool initiator, const SpiPair& spis, const Proposal& proposal, Secret seed,
+                     Bytes nonce_i, Bytes nonce_r);
+  void hand_over(TimePoint now, Sa& successor);
+  void delete_replaced(TimePoint now);
+  void adopt_crossing(TimePoint now);
+  void adopt_self(TimePoint now);
+
+  // --- sa_informational.cc
+  void send_informational(TimePoint now, Task task);
+  void on_informational_request(TimePoint now, const Path& path, const Header& header, const Contents& contents);
+  void on_informational_response(TimePoint now, Active active, const Contents& contents);
+  void on_delete_children(TimePoint now, const DeleteView& view, std::vector<std::uint32_t>& answered);
+  void on_move_request(TimePoint now, const Path& path, const Contents& contents, PayloadWriter& out);
+  void tell_migrated();
+
+  Host& host_;
+  State state_ = State::kInit;
+  const bool initiator_;  // of this IKE SA, as it was made or rekeyed
+  bool client_;           // initiator of the first of them: whose addresses were assigned, who may move
+  bool fragmentation_ = false;
+  bool local_nat_ = false, remote_nat_ = false;
+  bool mobike_ = false;  // both ends speak it
+  SpiPair spis_;
+  ConnectionPtr connection_;
+  Path path_;
+  Identity remote_;
+  std::vector<IpAddress> assigned_;  // by the configuration payload, to the client of the two
+  Proposal proposal_;
+  Suite suite_;
+  IkeKeys keys_;
+
+  std::uint32_t next_request_ = 0;  // our next message id
+  std::uint32_t expected_ = 0;      // the peer's
+  std::vector<Buffer> last_response_;
+  std::unique_ptr<Active> active_;
+  std::vector<Task> tasks_;
+  std::unique_ptr<Pending> pending_;
+  std::unique_ptr<Handshake> handshake_;
+  std::unique_ptr<Fragments> request_fragments_, response_fragments_;
+  std::vector<std::unique_ptr<ChildSa>> children_;
+  // Of an IKE SA that the peer made while our own rekey was on its way: the SPI of the one that both would replace,
+  // until it is known which stays.
+  std::uint64_t parked_beside_ = 0;
+  std::vector<std::pair<TimePoint, std::pair<ChildId, std::uint32_t>>> leaving_;  // inbound SAs in their grace
+
+  Cause closing_cause_ = Cause::kClosedByHost;
+  TimePoint rekey_at_ = kNever, reauth_at_ = kNever, expire_at_ = kNever, probe_at_ = kNever, keepalive_at_ = kNever;
+};
+
+}  // namespace winze::ike

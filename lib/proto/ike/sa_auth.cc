@@ -1,0 +1,284 @@
+// IKE_AUTH (RFC 7296 sections 1.2, 2.15, 2.16): who the peers are, and the first child SA.
+#include <algorithm>
+
+#include "sa.h"
+
+namespace winze::ike {
+namespace {
+
+constexpr std::uint8_t kSharedKey = 2;  // authentication method
+
+}  // namespace
+
+Identity Sa::own_identity() const {
+  const Identity& id = connection_->local.id;
+  return id.bytes.empty() ? Identity::of(path_.local.address) : id;
+}
+
+ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity) const {
+  const Handshake& h = *handshake_;
+  ByteVector octets = of_initiator ? h.request : h.response;
+  const ByteVector& nonce = of_initiator ? h.nonce_r : h.nonce_i;
+  octets.insert(octets.end(), nonce.begin(), nonce.end());
+  const Secret mac = mac_of_id(suite_.prf, of_initiator ? keys_.pi : keys_.pr, id_body(identity));
+  octets.insert(octets.end(), mac.span().begin(), mac.span().end());
+  return octets;
+}
+
+void Sa::ask_psk(QuestionId question) { host_.tell(AskPsk{question, id, connection_, own_identity(), remote_}); }
+
+void Sa::fail_auth(TimePoint now, Reason why, std::uint16_t type) {
+  why.notify = type;
+  const std::unique_ptr<Pending> request = std::move(pending_);
+  host_.forget(request->question);
+  respond_notify(now, request->header, request->path, type);
+  end(now, std::move(why), true);
+}
+
+// RFC 7296 section 2.21.2: a responder that has come up, but is not whom it says, is told so, and not waited for.
+void Sa::say_farewell(std::uint16_t type) {
+  Buffer inner(64);
+  PayloadWriter out(inner);
+  if (type != 0) write_notify(out, type);
+  write_delete_ike(out);
+  send_packets(path_, seal(Exchange::kInformational, false, next_request_++, out.first(), inner.span()));
+}
+
+// --- Initiator
+
+void Sa::prove(TimePoint now) {
+  const Secret& psk = connection_->local.psk;
+  if (!psk.empty()) {
+    handshake_->psk = psk;
+    return send_auth(now);
+  }
+  if (const Identity* exact = connection_->remote.id.exact()) remote_ = *exact;
+  handshake_->question = host_.ask(*this);
+  ask_psk(handshake_->question);
+}
+
+void Sa::send_auth(TimePoint now) {
+  Handshake& h = *handshake_;
+  const Connection& c = *connection_;
+  Buffer inner(1024);
+  PayloadWriter out(inner);
+  const Identity own = own_identity();
+  write_id(out, PayloadType::kIdInitiator, own);
+  if (c.send_initial_contact && h.replaces == SaId{}) write_notify(out, notify::kInitialContact);
+  if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
+  write_auth(out, kSharedKey, shared_secret_auth(suite_.prf, h.psk->span(), auth_octets(true, own)).span());
+  const bool child = c.start_children != 0 && !c.children.empty();
+  if (!child && !h.peer_childless) {
+    return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
+  }
+  if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, c.request);
+  if (child) {
+    h.child_spi = host_.new_child_spi();
+    write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
+  }
+  if (c.mobike) write_notify(out, notify::kMobikeSupported);
+  send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span()).child_spi = h.child_spi;
+}
+
+void Sa::on_auth_response(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (!contents.auth || !contents.id_r) {
+    const NotifyView* const error = contents.error();
+    give_up_spi(h.child_spi);
+    if (error == nullptr) return end(now, reason(Cause::kMisbehaved, "an IKE_AUTH response without AUTH"), false);
+    return end(now, reason(Cause::kRefusedByPeer, "", error->type), false);
+  }
+  remote_ = *contents.id_r;
+  const Secret expected = shared_secret_auth(suite_.prf, h.psk->span(), auth_octets(false, remote_));
+  const bool right = contents.auth->method == kSharedKey && constant_time_equal(contents.auth->data, expected.span());
+  if (!right || !connection_->remote.id.matches(remote_)) {
+    give_up_spi(h.child_spi);
+    say_farewell(notify::kAuthenticationFailed);
+    return end(
+        now,
+        reason(Cause::kAuthentication,
+               remote_.to_string() + (right ? " is not " + connection_->remote.id.to_string() : " has another secret")),
+        false);
+  }
+  mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
+  Configuration configuration;
+  if (contents.configuration_type == ConfigurationType::kReply) configuration = contents.configuration;
+  for (const Prefix& prefix : configuration.addresses) assigned_.push_back(prefix.address);
+  come_up(now, std::move(configuration), false);
+  if (h.child_spi != 0) {
+    const ChildConfigPtr config = connection_->children.front();
+    ChildOutcome outcome{.spi_in = h.child_spi, .initiator = true};
+    std::optional<Reason> refused = judge_child_answer(contents, *config, KeyExchangeRule::kIgnored, outcome);
+    if (!refused) {
+      install(now, {}, config, outcome, {}, h.nonce_i, h.nonce_r);
+    } else {
+      give_up_spi(h.child_spi);
+      host_.tell(ChildRefused{id, config, *std::move(refused)});
+    }
+  }
+  for (std::size_t i = 1; i < std::min(connection_->start_children, connection_->children.size()); ++i) {
+    queue({.kind = Task::Kind::kCreateChild, .config = connection_->children[i]});
+  }
+  handshake_.reset();
+}
+
+// Established: told before the first child.
+void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contact) {
+  host_.leave_half_open(*this);
+  state_ = State::kUp;
+  set_ike_timers(now);
+  ++(initiator_ ? host_.counters.initiated : host_.counters.accepted);
+  if (initial_contact) host_.replace_others(now, *this);
+  const SaId replaces = handshake_->replaces;
+  keys_.pi = keys_.pr = Secret();
+  host_.tell(Up{.sa = id,
+                .connection = connection_,
+                .initiator = initiator_,
+                .local = own_identity(),
+                .remote = remote_,
+                .path = path_,
+                .proposal = proposal_,
+                .local_nat = local_nat_,
+                .remote_nat = remote_nat_,
+                .configuration = std::move(configuration),
+                .replaces = replaces});
+  if (replaces != SaId{}) host_.retire(now, replaces);
+}
+
+// --- Responder
+
+void Sa::on_auth_request(TimePoint now, const Contents& contents) {
+  if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
+  remote_ = *contents.id_i;
+  if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now)) return;
+  if (!assign_addresses(now, contents)) return;
+  answer_auth(now, contents);
+}
+
+bool Sa::takes(const Connection& connection, const std::optional<Identity>& wanted) const {
+  if (!is_for(connection, path_) || !connection.remote.id.matches(remote_)) return false;
+  // Where we have no name of our own, any will do.
+  if (wanted && !connection.local.id.bytes.empty() &&
+      !IdentityPattern(connection.local.id.to_string()).matches(*wanted)) {
+    return false;
+  }
+  std::size_t index = 0;
+  return choose(connection.proposals, {&proposal_, 1}, KeyExchangeRule::kRequired, index).has_value();
+}
+
+bool Sa::choose_connection(TimePoint now, const Contents& contents) {
+  if (pending_->chosen) return true;
+  if (host_.options.ask_connection) {
+    pending_->asked = Asked::kConnection;
+    pending_->question = host_.ask(*this);
+    host_.tell(AskConnection{pending_->question, id, remote_, contents.id_r, path_});
+    return false;
+  }
+  const auto& all = host_.options.connections;
+  const auto found = std::ranges::find_if(all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r); });
+  if (found == all.end()) {
+    fail_auth(now, reason(Cause::kNoConnection, remote_.to_string()), notify::kAuthenticationFailed);
+    return false;
+  }
+  connection_ = *found;
+  pending_->chosen = true;
+  return true;
+}
+
+bool Sa::verify_peer(TimePoint now, const Contents& contents) {
+  if (pending_->verified) return true;
+  const auto fail = [&](Cause cause, std::string text) {
+    fail_auth(now, reason(cause, std::move(text)), notify::kAuthenticationFailed);
+    return false;
+  };
+  if (!contents.auth) return fail(Cause::kUnsupported, "the peer wants EAP, which this connection has not");
+  if (contents.auth->method != kSharedKey) {
+    return fail(Cause::kUnsupported, "authentication method " + std::to_string(contents.auth->method));
+  }
+  if (!pending_->psk && !connection_->remote.psk.empty()) pending_->psk = connection_->remote.psk;
+  if (!pending_->psk) {
+    pending_->asked = Asked::kPsk;
+    pending_->question = host_.ask(*this);
+    ask_psk(pending_->question);
+    return false;
+  }
+  const Secret expected = shared_secret_auth(suite_.prf, pending_->psk->span(), auth_octets(true, remote_));
+  if (!constant_time_equal(contents.auth->data, expected.span())) {
+    return fail(Cause::kAuthentication, remote_.to_string() + " has another secret");
+  }
+  pending_->verified = true;
+  return true;
+}
+
+bool Sa::authorize(TimePoint) {
+  if (!connection_->ask_authorize || pending_->allowed) return true;
+  pending_->asked = Asked::kAuthorize;
+  pending_->question = host_.ask(*this);
+  host_.tell(AskAuthorize{pending_->question, id, connection_, remote_, path_});
+  return false;
+}
+
+bool Sa::assign_addresses(TimePoint, const Contents& contents) {
+  const bool asked = contents.configuration_type == ConfigurationType::kRequest;
+  if (pending_->configuration || !asked || !connection_->pool || contents.configuration.addresses.empty()) return true;
+  pending_->asked = Asked::kAddresses;
+  pending_->question = host_.ask(*this);
+  host_.tell(AskAddresses{pending_->question, id, connection_, remote_, contents.configuration});
+  return false;
+}
+
+namespace {
+
+Configuration joined(Configuration a, const Configuration& b) {
+  a.addresses.insert(a.addresses.end(), b.addresses.begin(), b.addresses.end());
+  a.dns.insert(a.dns.end(), b.dns.begin(), b.dns.end());
+  a.subnets.insert(a.subnets.end(), b.subnets.begin(), b.subnets.end());
+  a.domains.insert(a.domains.end(), b.domains.begin(), b.domains.end());
+  return a;
+}
+
+}  // namespace
+
+void Sa::answer_auth(TimePoint now, const Contents& contents) {
+  Configuration reply;
+  const bool asked = contents.configuration_type == ConfigurationType::kRequest;
+  if (asked) reply = joined(connection_->reply, pending_->configuration.value_or(Configuration{}));
+  assigned_.clear();
+  for (const Prefix& prefix : reply.addresses) assigned_.push_back(prefix.address);
+  const bool no_address = asked && connection_->pool && !contents.configuration.addresses.empty() && assigned_.empty();
+  ChildAnswer child;
+  if (no_address) {
+    child.error = notify::kInternalAddressFailure;
+  } else if (!contents.offers.empty()) {
+    child = negotiate_child(contents, KeyExchangeRule::kIgnored, nullptr);
+    if (child.waits) return;
+  } else if (!connection_->childless) {
+    return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA without a child"), notify::kInvalidSyntax);
+  }
+  mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
+
+  Buffer inner(512);
+  PayloadWriter out(inner);
+  const Identity own = own_identity();
+  const Secret& psk = connection_->local.psk.empty() ? *pending_->psk : connection_->local.psk;
+  write_id(out, PayloadType::kIdResponder, own);
+  write_auth(out, kSharedKey, shared_secret_auth(suite_.prf, psk.span(), auth_octets(false, own)).span());
+  if (asked && !no_address) write_configuration(out, ConfigurationType::kReply, reply);
+  if (child.error != 0) {
+    write_notify(out, child.error, child.error_data);
+  } else if (child.config) {
+    write_child_answer(out, child);
+  }
+  if (mobike_) write_notify(out, notify::kMobikeSupported);
+  respond_pending(now, out, inner);
+
+  come_up(now, std::move(reply), contents.has(notify::kInitialContact));
+  if (child.config && child.error == 0) {
+    install(now, {}, child.config, child.outcome, {}, handshake_->nonce_i, handshake_->nonce_r);
+  } else if (child.error != 0) {
+    host_.tell(ChildRefused{id, child.config, refusal_of(child, contents)});
+  }
+  handshake_.reset();
+}
+
+}  // namespace winze::ike

@@ -1,0 +1,509 @@
+// Child SAs: what is offered and taken, CREATE_CHILD_SA, and rekeys of both ends at once (RFC 7296
+// sections 1.3, 2.8, 2.9, 2.25.1).
+#include <algorithm>
+#include <array>
+
+#include "choice.h"
+#include "sa.h"
+
+namespace winze::ike {
+namespace {
+
+constexpr std::size_t kNonceSize = 32;
+
+ProposalList without_groups(ProposalList proposals) {
+  for (Proposal& proposal : proposals) {
+    std::erase_if(proposal.transforms, [](const Transform& t) {
+      return t.type == TransformType::kKeyExchange || t.type >= TransformType::kAdditionalKeyExchange1;
+    });
+  }
+  return proposals;
+}
+
+Bytes lower_of(Bytes a, Bytes b) { return std::ranges::lexicographical_compare(a, b) ? a : b; }
+
+}  // namespace
+
+// --- What each end wants
+
+Selectors Sa::local_selectors(const ChildConfig& config) const {
+  if (client_ && config.local.dynamic && !assigned_.empty()) return resolve(config.local, assigned_);
+  if (client_ && config.local.dynamic && !connection_->request.addresses.empty()) {
+    // The address is not known before the answer, which narrows this.
+    Traffic all = config.local;
+    all.dynamic = false;
+    for (const Prefix& wish : connection_->request.addresses) {
+      all.selectors.push_back(ip::Selector::any(wish.address.is_v6()));
+    }
+    return resolve(all, {});
+  }
+  return resolve(config.local, {&path_.local.address, 1});
+}
+
+Selectors Sa::remote_selectors(const ChildConfig& config) const {
+  if (!client_ && config.remote.dynamic && !assigned_.empty()) return resolve(config.remote, assigned_);
+  return resolve(config.remote, {&path_.remote.address, 1});
+}
+
+esp::Encapsulation Sa::encapsulation(const ChildSa& child) const {
+  esp::Encapsulation how;
+  // Where the peer did not take transport mode, it is tunnel mode.
+  const esp::Mode wanted = child.config->mode;
+  how.mode = child.transport ? esp::Mode::kTransport : wanted == esp::Mode::kTransport ? esp::Mode::kTunnel : wanted;
+  how.local = path_.local.address;
+  how.remote = path_.remote.address;
+  how.behind_nat = local_nat_ || remote_nat_;
+  if (path_.marker && (how.behind_nat || connection_->force_encapsulation || path_.stream)) {
+    how.local_port = path_.local.port;
+    how.remote_port = path_.remote.port;
+  }
+  return how;
+}
+
+// --- Offers and answers
+
+void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
+                           Bytes nonce, const KeyExchange* key_exchange) const {
+  std::uint8_t bytes[4];
+  store_u32(bytes, spi);
+  const bool none = rule == KeyExchangeRule::kIgnored || key_exchange == nullptr;
+  write_sa(out, none ? without_groups(config.proposals) : config.proposals, bytes);
+  if (!nonce.empty()) out.add(PayloadType::kNonce, nonce);
+  if (!none) {
+    write_key_exchange(out, static_cast<std::uint16_t>(key_exchange->method()), key_exchange->public_value());
+  }
+  write_selectors(out, PayloadType::kTsInitiator, local_selectors(config));
+  write_selectors(out, PayloadType::kTsResponder, remote_selectors(config));
+  if (config.mode == esp::Mode::kTransport) write_notify(out, notify::kUseTransportMode);
+}
+
+Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& only) {
+  ChildAnswer answer;
+  answer.error = notify::kTsUnacceptable;
+  if (!contents.ts_i || !contents.ts_r || contents.offers.empty()) {
+    answer.error = notify::kInvalidSyntax;
+    return answer;
+  }
+  if (only) {
+    try_config(contents, rule, only, answer);
+  } else {
+    for (const ChildConfigPtr& config : connection_->children) {
+      if (try_config(contents, rule, config, answer)) break;
+    }
+  }
+  if (answer.error == 0 && !narrow(answer)) return answer;
+  if (answer.error == 0) answer.outcome.spi_in = host_.new_child_spi();
+  return answer;
+}
+
+// True when this is the config: also when the peer only has to come again with another group.
+bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer) {
+  ip::SelectorPair selectors{intersect(local_selectors(*config), *contents.ts_r),
+                             intersect(remote_selectors(*config), *contents.ts_i)};
+  if (selectors.local.empty() || selectors.remote.empty()) return false;
+  answer.config = config;
+  const auto choice = choose_offer(config->proposals, contents, rule);
+  if (!choice || choice->proposal.protocol != Protocol::kEsp || choice->spi.size() != 4 ||
+      load_u32(choice->spi.data()) < esp::kFirstSpi) {
+    answer.error = notify::kNoProposalChosen;
+    return false;
+  }
+  if (choice->wrong_group && rule != KeyExchangeRule::kIgnored) {
+    answer.error = notify::kInvalidKePayload;
+    answer.error_data.resize(2);
+    store_u16(answer.error_data.data(), choice->group);
+    return true;
+  }
+  answer.error = 0;
+  answer.group = choice->group;
+  answer.offer_number = choice->number;
+  answer.outcome.proposal = choice->proposal;
+  answer.outcome.spi_out = load_u32(choice->spi.data());
+  answer.outcome.selectors = std::move(selectors);
+  answer.outcome.transport = config->mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  return true;
+}
+
+// The host may take less. False while it thinks about it.
+bool Sa::narrow(ChildAnswer& answer) {
+  if (!connection_->ask_narrow) return true;
+  ip::SelectorPair& selectors = answer.outcome.selectors;
+  if (!pending_->narrowed) {
+    pending_->asked = Asked::kNarrow;
+    pending_->question = host_.ask(*this);
+    host_.tell(AskNarrow{pending_->question, id, answer.config, selectors});
+    answer.waits = true;
+    return false;
+  }
+  selectors = {intersect(selectors.local, pending_->narrowed->local),
+               intersect(selectors.remote, pending_->narrowed->remote)};
+  if (selectors.local.empty() || selectors.remote.empty()) answer.error = notify::kTsUnacceptable;
+  return true;
+}
+
+void Sa::write_child_answer(PayloadWriter& out, const ChildAnswer& answer, Bytes nonce, Bytes public_value) const {
+  std::uint8_t spi[4];
+  store_u32(spi, answer.outcome.spi_in);
+  if (answer.outcome.transport) write_notify(out, notify::kUseTransportMode);
+  write_sa(out, {&answer.outcome.proposal, 1}, spi, answer.offer_number);
+  if (!nonce.empty()) out.add(PayloadType::kNonce, nonce);
+  if (!public_value.empty()) write_key_exchange(out, answer.group, public_value);
+  write_selectors(out, PayloadType::kTsInitiator, answer.outcome.selectors.remote);
+  write_selectors(out, PayloadType::kTsResponder, answer.outcome.selectors.local);
+}
+
+Reason Sa::refusal_of(const ChildAnswer& answer, const Contents& contents) const {
+  const Cause cause = answer.error == notify::kNoProposalChosen         ? Cause::kNoProposal
+                      : answer.error == notify::kInternalAddressFailure ? Cause::kAddress
+                      : answer.error == notify::kInvalidSyntax          ? Cause::kMisbehaved
+                                                                        : Cause::kSelectors;
+  Reason why = reason(cause, "", answer.error);
+  if (cause != Cause::kNoProposal) return why;
+  why.offered = contents.offered();
+  if (answer.config) why.accepted = answer.config->proposals;
+  return why;
+}
+
+std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const ChildConfig& config, KeyExchangeRule rule,
+                                             ChildOutcome& outcome) const {
+  if (const NotifyView* error = contents.error()) {
+    const Cause cause = error->type == notify::kNoProposalChosen         ? Cause::kNoProposal
+                        : error->type == notify::kTsUnacceptable         ? Cause::kSelectors
+                        : error->type == notify::kInternalAddressFailure ? Cause::kAddress
+                                                                         : Cause::kRefusedByPeer;
+    Reason why = reason(cause, "", error->type);
+    if (cause == Cause::kNoProposal) why.accepted = config.proposals;
+    return why;
+  }
+  if (contents.offers.size() != 1 || contents.offers[0].spi.size() != 4 || !contents.ts_i || !contents.ts_r) {
+    return reason(Cause::kMisbehaved, "no child SA in the answer");
+  }
+  std::size_t index = 0;
+  const ProposalList answered = contents.offered();
+  auto chosen = choose(config.proposals, answered, rule, index);
+  const std::size_t transforms = answered[0].transforms.size();
+  const std::uint32_t spi = load_u32(contents.offers[0].spi.data());
+  if (!chosen || chosen->transforms.size() < transforms || spi < esp::kFirstSpi) {
+    Reason why = reason(Cause::kNoProposal, "the peer chose what was not offered");
+    why.offered = answered;
+    why.accepted = config.proposals;
+    return why;
+  }
+  if (contents.ts_i->empty() || contents.ts_r->empty() || !covers(local_selectors(config), *contents.ts_i) ||
+      !covers(remote_selectors(config), *contents.ts_r)) {
+    return reason(Cause::kSelectors, "the peer chose selectors that were not offered");
+  }
+  outcome.proposal = *std::move(chosen);
+  outcome.spi_out = spi;
+  outcome.selectors = {*contents.ts_i, *contents.ts_r};
+  outcome.transport = config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  return std::nullopt;
+}
+
+// --- Pairs
+
+ChildSa* Sa::child_by_in(std::uint32_t spi) noexcept {
+  for (const auto& child : children_) {
+    if (child->spi_in == spi) return child.get();
+  }
+  return nullptr;
+}
+
+ChildSa* Sa::child_by_out(std::uint32_t spi) noexcept {
+  for (const auto& child : children_) {
+    if (child->spi_out == spi) return child.get();
+  }
+  return nullptr;
+}
+
+// The newest that stays.
+ChildSa* Sa::child_by_id(ChildId child_id) noexcept {
+  ChildSa* found = nullptr;
+  for (const auto& child : children_) {
+    if (child->id == child_id && (found == nullptr || child->state == ChildSa::State::kUp)) found = child.get();
+  }
+  return found;
+}
+
+void Sa::give_up_spi(std::uint32_t spi) {
+  if (spi != 0) host_.by_child_spi.erase(spi);
+}
+
+ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& config, const ChildOutcome& outcome,
+                     Bytes shared, Bytes nonce_i, Bytes nonce_r) {
+  auto keys = derive_child_keys(suite_.prf, keys_.d, outcome.proposal, shared, nonce_i, nonce_r, config->legacy);
+  if (!keys) return give_up_spi(outcome.spi_in), nullptr;
+  auto pair = std::make_unique<ChildSa>();
+  pair->id = child_id != ChildId{} ? child_id : host_.new_child_id();
+  pair->initiator = outcome.initiator;
+  pair->spi_in = outcome.spi_in;
+  pair->spi_out = outcome.spi_out;
+  pair->config = config;
+  pair->transport = outcome.transport;
+  pair->rekey_at = config->rekey_time <= Duration::zero()
+                       ? kNever
+                       : now + config->rekey_time - jitter(std::min(config->rand_time, config->rekey_time / 2));
+  pair->expire_at = config->life_time <= Duration::zero() ? kNever : now + config->life_time;
+
+  esp::SaConfig inbound{.spi = outcome.spi_in,
+                        .esn = keys->esn,
+                        .replay_window = config->replay_window,
+                        .lifetime = {.soft_packets = config->rekey_packets,
+                                     .hard_packets = config->life_packets,
+                                     .soft_bytes = config->rekey_bytes,
+                                     .hard_bytes = config->life_bytes,
+                                     .hard_at = pair->expire_at}};
+  esp::SaConfig outbound = inbound;
+  outbound.spi = outcome.spi_out;
+  outbound.pad_payload_to = config->pad_payload_to;
+  inbound.algorithms = std::move(outcome.initiator ? keys->from_responder : keys->from_initiator);
+  outbound.algorithms = std::move(outcome.initiator ? keys->from_initiator : keys->from_responder);
+
+  host_.by_child_spi[pair->spi_in] = {this, pair->id};
+  host_.by_child[pair->id] = this;
+  ChildSa& added = *children_.emplace_back(std::move(pair));
+  if (child_id == ChildId{}) {
+    added.sends = true;
+    host_.tell(ChildUp{id, added.id, config, std::move(inbound), std::move(outbound), outcome.selectors,
+                       encapsulation(added), path_});
+    return &added;
+  }
+  host_.tell(ChildInbound{added.id, std::move(inbound)});
+  added.waiting_outbound = std::make_unique<esp::SaConfig>(std::move(outbound));
+  return &added;
+}
+
+void Sa::send_by(ChildSa& child) {
+  if (!child.waiting_outbound) return;
+  for (const auto& other : children_) {
+    if (other->id == child.id) other->sends = other.get() == &child;
+  }
+  host_.tell(ChildOutbound{child.id, std::move(*child.waiting_outbound)});
+  child.waiting_outbound.reset();
+}
+
+void Sa::remove_child(TimePoint now, ChildSa& child, const Reason& why) {
+  const auto place = std::ranges::find(children_, &child, &std::unique_ptr<ChildSa>::get);
+  const std::unique_ptr<ChildSa> removed = std::move(*place);
+  children_.erase(place);
+  std::erase_if(tasks_, [&](const Task& task) { return task.spi == removed->spi_in; });
+  ChildSa* const other = child_by_id(removed->id);
+  if (other == nullptr) {
+    host_.by_child_spi.erase(removed->spi_in);
+    host_.by_child.erase(removed->id);
+    host_.tell(ChildDown{id, removed->id, why});
+    return;
+  }
+  // What stays has waited for this.
+  if (removed->sends) send_by(*other);
+  leaving_.emplace_back(now + host_.options.inbound_grace, std::pair(removed->id, removed->spi_in));
+}
+
+// --- CREATE_CHILD_SA, ours
+
+void Sa::send_create_child(TimePoint now, Task task) {
+  const ChildConfig& config = *task.config;
+  ChildSa* const old = task.kind == Task::Kind::kRekeyChild ? child_by_in(task.spi) : nullptr;
+  if (task.kind == Task::Kind::kRekeyChild && (old == nullptr || old->state != ChildSa::State::kUp)) return;
+  auto active = std::make_unique<Active>();
+  const Transform* group = nullptr;
+  if (!config.proposals.empty()) group = config.proposals.front().find(TransformType::kKeyExchange);
+  active->group = task.group != 0 ? task.group : group != nullptr ? group->id : std::uint16_t{0};
+  if (active->group != 0) {
+    auto exchange = KeyExchange::create(static_cast<KeyExchangeMethod>(active->group), host_.random);
+    if (exchange.ok()) active->key_exchange = *std::move(exchange);
+  }
+  active->nonce.resize(kNonceSize);
+  host_.random.fill(active->nonce);
+  active->child_spi = host_.new_child_spi();
+  Buffer inner(512);
+  PayloadWriter out(inner);
+  if (old != nullptr) {
+    std::uint8_t spi[4];
+    store_u32(spi, old->spi_in);
+    write_notify(out, notify::kRekeySa, {}, Protocol::kEsp, spi);
+  }
+  write_child_offer(out, config, active->child_spi, KeyExchangeRule::kOptional, active->nonce,
+                    active->key_exchange.get());
+  active_ = std::move(active);
+  send_request(now, std::move(task), Exchange::kCreateChild, out.first(), inner.span());
+}
+
+bool Sa::repeat_with_group(TimePoint now, Active& active, const NotifyView& error) {
+  if (error.type != notify::kInvalidKePayload || error.data.size() != 2) return false;
+  const std::uint16_t group = load_u16(error.data.data());
+  const Transform wanted{TransformType::kKeyExchange, group, 0};
+  const auto& proposals = active.task.config->proposals;
+  if (group == active.group || !std::ranges::any_of(proposals, [&](const Proposal& p) { return p.has(wanted); })) {
+    return false;
+  }
+  active.task.group = group;
+  send_create_child(now, std::move(active.task));
+  return true;
+}
+
+void Sa::on_create_child_response(TimePoint now, Active active, const Contents& contents) {
+  ChildOutcome outcome{.spi_in = active.child_spi, .initiator = true};
+  const ChildConfigPtr config = active.task.config;
+  const bool exchanged = active.key_exchange != nullptr;
+  const NotifyView* const error = contents.error();
+  if (error != nullptr) give_up_spi(active.child_spi);
+  if (error != nullptr && repeat_with_group(now, active, *error)) return;
+  std::optional<Reason> refused = judge_child_answer(
+      contents, *config, exchanged ? KeyExchangeRule::kOptional : KeyExchangeRule::kIgnored, outcome);
+  if (refused) return child_refused(now, std::move(active), error, *std::move(refused));
+  Secret shared;
+  const bool answered = outcome.proposal.find(TransformType::kKeyExchange) != nullptr;
+  if (answered) {
+    auto derived = contents.key_exchange && contents.key_exchange->method == active.group
+                       ? active.key_exchange->derive(contents.key_exchange->value)
+                       : absl::InvalidArgumentError("a key exchange of another group");
+    if (!derived.ok()) {
+      return child_refused(now, std::move(active), nullptr,
+                           reason(Cause::kMisbehaved, std::string(derived.status().message())));
+    }
+    shared = *std::move(derived);
+  }
+  if (!contents.nonce) {
+    return child_refused(now, std::move(active), nullptr, reason(Cause::kMisbehaved, "no nonce"));
+  }
+  if (active.task.kind == Task::Kind::kCreateChild) {
+    install(now, {}, config, outcome, shared.span(), active.nonce, *contents.nonce);
+    return;
+  }
+  ++host_.counters.child_rekeys;
+  const ChildId child = active.task.child;
+  if (host_.by_child.find(child) == host_.by_child.end()) {
+    // The peer has deleted the child meanwhile, and yet made another: it goes too.
+    if (ChildSa* const ours = install(now, {}, config, outcome, shared.span(), active.nonce, *contents.nonce)) {
+      queue({.kind = Task::Kind::kDeleteChild, .spi = ours->spi_in});
+    }
+    return;
+  }
+  ChildSa* const ours = install(now, child, config, outcome, shared.span(), active.nonce, *contents.nonce);
+  if (ours != nullptr) settle_child_rekey(now, active, *ours, *contents.nonce);
+}
+
+// RFC 7296 section 2.8.1: of two new pairs, the one made with the lowest of the four nonces goes, by its maker; the
+// maker of the other deletes the old one.
+void Sa::settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, Bytes peer_nonce) {
+  ChildSa* const old = child_by_in(active.task.spi);
+  ChildSa* const theirs = active.crossing ? child_by_in(active.crossing->child_spi) : nullptr;
+  const auto retire = [&](ChildSa& pair) {
+    pair.state = ChildSa::State::kRekeyed;
+    pair.rekey_at = kNever;
+    queue({.kind = Task::Kind::kDeleteChild, .spi = pair.spi_in});
+  };
+  if (theirs != nullptr) {
+    ++host_.counters.collisions;
+    const Bytes lowest = lower_of(active.nonce, peer_nonce);
+    if (std::ranges::lexicographical_compare(lowest, active.crossing->lowest_nonce)) {
+      ours.waiting_outbound.reset();
+      if (old != nullptr) {
+        old->state = ChildSa::State::kRekeyed;
+        old->rekey_at = kNever;
+      }
+      return retire(ours);
+    }
+    // The peer deletes its own; nothing was ever sent by it.
+    theirs->waiting_outbound.reset();
+    theirs->state = ChildSa::State::kRekeyed;
+    theirs->rekey_at = kNever;
+  }
+  send_by(ours);
+  if (old != nullptr && old->state == ChildSa::State::kUp) retire(*old);
+  (void)now;
+}
+
+void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Reason why) {
+  give_up_spi(active.child_spi);
+  const std::uint16_t type = error != nullptr ? error->type : std::uint16_t{0};
+  if (active.task.kind == Task::Kind::kCreateChild) {
+    if (type == notify::kTemporaryFailure && active.task.attempts < 10) return retry_later(now, std::move(active.task));
+    host_.tell(ChildRefused{id, active.task.config, std::move(why)});
+    return;
+  }
+  // What the peer made in its place serves.
+  if (active.crossing) return;
+  ChildSa* const old = child_by_in(active.task.spi);
+  if (old == nullptr || old->state != ChildSa::State::kUp) return;
+  if (type == notify::kChildSaNotFound) {
+    // RFC 7296 section 2.25.1: the peer has it no more. It is made anew by whom it was made.
+    const ChildConfigPtr config = old->config;
+    const bool again = old->initiator && old->spi_in == active.task.spi;
+    remove_child(now, *old, why);
+    if (again) queue({.kind = Task::Kind::kCreateChild, .config = config});
+    return;
+  }
+  retry_later(now, std::move(active.task));
+}
+
+// --- CREATE_CHILD_SA, the peer's
+
+void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
+  const auto refuse = [&](std::uint16_t type, Protocol protocol = Protocol::kNone, Bytes spi = {}) {
+    Buffer inner(64);
+    PayloadWriter out(inner);
+    write_notify(out, type, {}, protocol, spi);
+    respond_pending(now, out, inner);
+  };
+  if (!contents.nonce || contents.offers.empty()) return refuse(notify::kInvalidSyntax);
+  if (contents.offers[0].proposal.protocol == Protocol::kIke) return on_rekey_request(now, contents);
+  // Section 2.25.2.
+  if (active_ && active_->task.kind == Task::Kind::kRekeyIke) return refuse(notify::kTemporaryFailure);
+  const NotifyView* const rekey = contents.find(notify::kRekeySa);
+  ChildSa* old = nullptr;
+  if (rekey != nullptr) {
+    old = rekey->protocol == Protocol::kEsp && rekey->spi.size() == 4 ? child_by_out(load_u32(rekey->spi.data()))
+                                                                      : nullptr;
+    if (old == nullptr) return refuse(notify::kChildSaNotFound, rekey->protocol, rekey->spi);
+    if (old->state != ChildSa::State::kUp) return refuse(notify::kTemporaryFailure);
+  }
+  answer_child_request(now, contents, old);
+}
+
+void Sa::answer_child_request(TimePoint now, const Contents& contents, ChildSa* old) {
+  ChildAnswer child = negotiate_child(contents, KeyExchangeRule::kOptional, old != nullptr ? old->config : nullptr);
+  if (child.waits) return;
+  KeyExchangeAnswer exchange;
+  if (child.error == 0 && child.group != 0) {
+    auto made =
+        answer_key_exchange(static_cast<KeyExchangeMethod>(child.group), contents.key_exchange->value, host_.random);
+    if (made.ok()) {
+      exchange = *std::move(made);
+    } else {
+      child.error = notify::kInvalidSyntax;
+      give_up_spi(child.outcome.spi_in);
+    }
+  }
+  Buffer inner(512);
+  PayloadWriter out(inner);
+  if (child.error != 0) {
+    write_notify(out, child.error, child.error_data);
+    if (child.error != notify::kInvalidKePayload) {
+      host_.tell(ChildRefused{id, child.config, refusal_of(child, contents)});
+    }
+    return respond_pending(now, out, inner);
+  }
+  ByteVector nonce(kNonceSize);
+  host_.random.fill(nonce);
+  write_child_answer(out, child, nonce, exchange.public_value);
+  respond_pending(now, out, inner);
+  const bool crossed =
+      old != nullptr && active_ && active_->task.kind == Task::Kind::kRekeyChild && active_->task.spi == old->spi_in;
+  ChildSa* const made = install(now, old != nullptr ? old->id : ChildId{}, child.config, child.outcome,
+                                exchange.shared.span(), *contents.nonce, nonce);
+  if (old == nullptr || made == nullptr) return;
+  ++host_.counters.child_rekeys;
+  if (crossed) {
+    const Bytes lowest = lower_of(*contents.nonce, nonce);
+    active_->crossing = std::make_unique<Crossing>(Crossing{{lowest.begin(), lowest.end()}, made->spi_in, 0});
+    return;
+  }
+  // The peer deletes it; until then it is sent by.
+  old->state = ChildSa::State::kRekeyed;
+  old->rekey_at = kNever;
+  std::erase_if(tasks_, [&](const Task& task) { return task.spi == old->spi_in; });
+}
+
+}  // namespace winze::ike

@@ -1,0 +1,149 @@
+// INFORMATIONAL (RFC 7296 section 1.4): deletion, signs of life, and moves to another path (RFC 4555).
+#include <algorithm>
+
+#include "nat.h"
+#include "sa.h"
+
+namespace winze::ike {
+
+void Sa::send_informational(TimePoint now, Task task) {
+  Buffer inner(128);
+  PayloadWriter out(inner);
+  switch (task.kind) {
+    case Task::Kind::kDeleteChild: {
+      ChildSa* const child = child_by_in(task.spi);
+      if (child == nullptr) return;
+      child->state = ChildSa::State::kDeleting;
+      child->rekey_at = kNever;
+      write_delete_esp(out, {&task.spi, 1});
+      break;
+    }
+    case Task::Kind::kDeleteIke:
+      write_delete_ike(out);
+      break;
+    case Task::Kind::kMove: {
+      write_notify(out, notify::kUpdateSaAddresses);
+      write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
+      std::uint8_t cookie[16];
+      host_.random.fill(cookie);
+      task.cookie.assign(std::begin(cookie), std::end(cookie));
+      write_notify(out, notify::kCookie2, cookie);
+      break;
+    }
+    default:
+      break;
+  }
+  send_request(now, std::move(task), Exchange::kInformational, out.first(), inner.span());
+}
+
+void Sa::on_informational_response(TimePoint now, Active active, const Contents& contents) {
+  switch (active.task.kind) {
+    case Task::Kind::kDeleteChild:
+      if (ChildSa* const child = child_by_in(active.task.spi)) {
+        remove_child(now, *child, reason(Cause::kClosedByHost, ""));
+      }
+      break;
+    case Task::Kind::kDeleteIke:
+      end(now, reason(closing_cause_, ""), false);
+      break;
+    case Task::Kind::kMove: {
+      const NotifyView* const cookie = contents.find(notify::kCookie2);
+      if (cookie == nullptr || !std::ranges::equal(cookie->data, active.task.cookie)) break;
+      if (const auto nat = detect_nat(contents, spis_.i, spis_.r, path_)) {
+        local_nat_ = nat->local;
+        remote_nat_ = nat->remote;
+      }
+      tell_migrated();
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+void Sa::on_informational_request(TimePoint now, const Path& path, const Header& header, const Contents& contents) {
+  Buffer inner(256);
+  PayloadWriter out(inner);
+  bool ends = false;
+  std::vector<std::uint32_t> deleted;
+  for (const DeleteView& view : contents.deletes) {
+    if (view.protocol == Protocol::kIke) ends = true;
+    if (view.protocol == Protocol::kEsp) on_delete_children(now, view, deleted);
+  }
+  // RFC 7296 section 1.4.1: the children of an IKE SA that ends need no words.
+  if (!ends && !deleted.empty()) write_delete_esp(out, deleted);
+  if (!ends && parked_beside_ != 0) adopt_self(now);
+  on_move_request(now, path, contents, out);
+  respond(now, header, path, out.first(), inner.span());
+  const NotifyView* const error = contents.error();
+  if (ends) {
+    if (state_ == State::kUp) adopt_crossing(now);
+    Reason why = reason(Cause::kClosedByPeer, "");
+    if (error != nullptr) why.notify = error->type;
+    return end(now, std::move(why), true);
+  }
+  // RFC 7296 section 2.21.2: the initiator does not take us for whom we are.
+  if (error != nullptr && error->type == notify::kAuthenticationFailed) {
+    return end(now, reason(Cause::kRefusedByPeer, "", error->type), true);
+  }
+  if (!active_) pump(now);
+}
+
+void Sa::on_delete_children(TimePoint now, const DeleteView& view, std::vector<std::uint32_t>& answered) {
+  for (const std::uint32_t spi : view.spis) {
+    ChildSa* const child = child_by_out(spi);
+    // RFC 7296 section 1.4.1: what we delete too is not named again; its inbound SA goes with the answer to ours.
+    if (child == nullptr || (child->state == ChildSa::State::kDeleting && active_ &&
+                             active_->task.kind == Task::Kind::kDeleteChild && active_->task.spi == child->spi_in)) {
+      continue;
+    }
+    answered.push_back(child->spi_in);
+    remove_child(now, *child, reason(Cause::kClosedByPeer, ""));
+  }
+}
+
+// --- Moves
+
+bool Sa::move(TimePoint now, const Route& route) {
+  if (state_ != State::kUp) return false;
+  if (!mobike_ || !client_) return host_.reauthenticate(now, *this, route) != nullptr;
+  path_ = route.first;
+  // What waits for an answer goes the new way too.
+  if (active_) {
+    send_packets(path_, active_->packets);
+    active_->tries = 0;
+    active_->resend_at = now + retransmission_pause(0);
+  }
+  const auto same = [](const Task& task) { return task.kind == Task::Kind::kMove; };
+  std::erase_if(tasks_, same);
+  tasks_.insert(tasks_.begin(), {.kind = Task::Kind::kMove});
+  pump(now);
+  return true;
+}
+
+void Sa::on_move_request(TimePoint, const Path& path, const Contents& contents, PayloadWriter& out) {
+  if (mobike_ && contents.has(notify::kUpdateSaAddresses) && !client_) {
+    path_ = path;
+    if (const auto nat = detect_nat(contents, spis_.i, spis_.r, path_)) {
+      local_nat_ = nat->local;
+      remote_nat_ = nat->remote;
+    }
+    write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
+    tell_migrated();
+  } else if (contents.has(notify::kNatDetectionSource)) {
+    write_nat_detection(out, spis_.i, spis_.r, path, connection_->force_encapsulation, host_.random);
+  }
+  if (const NotifyView* cookie = contents.find(notify::kCookie2)) write_notify(out, notify::kCookie2, cookie->data);
+}
+
+void Sa::tell_migrated() {
+  Migrated event{id, path_, {}};
+  for (const auto& child : children_) {
+    const auto same = [&](const Migrated::Child& known) { return known.child == child->id; };
+    if (std::ranges::any_of(event.children, same)) continue;
+    event.children.push_back({child->id, encapsulation(*child)});
+  }
+  host_.tell(std::move(event));
+}
+
+}  // namespace winze::ike
