@@ -1,14 +1,11 @@
 // Certificates: parsing identities, verifying chains, names and pins.
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/sha.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
 
+#include "crypto/x509.h"
 #include "tls_context.h"
 #include "winze/base/address.h"
 #include "winze/base/ascii.h"
@@ -19,18 +16,6 @@ namespace {
 
 using X509Ptr = bssl::UniquePtr<X509>;
 
-bssl::UniquePtr<BIO> memory_bio(std::span<const std::uint8_t> bytes) {
-  return bssl::UniquePtr<BIO>(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
-}
-
-std::vector<X509Ptr> read_certificates(std::string_view pem) {
-  std::vector<X509Ptr> out;
-  auto bio = memory_bio(as_bytes(pem));
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) out.emplace_back(certificate);
-  ERR_clear_error();  // the end of the text counts as an error
-  return out;
-}
-
 bssl::UniquePtr<CRYPTO_BUFFER> to_buffer(X509* certificate) {
   std::uint8_t* der = nullptr;
   const int size = i2d_X509(certificate, &der);
@@ -40,23 +25,10 @@ bssl::UniquePtr<CRYPTO_BUFFER> to_buffer(X509* certificate) {
 }
 
 // The DNS names and addresses a certificate is for, as text.
-std::vector<std::string> names_of(X509* certificate) {
-  std::vector<std::string> out;
-  bssl::UniquePtr<GENERAL_NAMES> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (std::size_t i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type == GEN_DNS) {
-      const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
-      out.push_back(lower({text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
-    } else if (name->type == GEN_IPADD) {
-      const std::uint8_t* bytes = ASN1_STRING_get0_data(name->d.iPAddress);
-      const int size = ASN1_STRING_length(name->d.iPAddress);
-      if (size == 4) out.push_back(IpAddress::v4(std::span<const std::uint8_t, 4>(bytes, 4)).to_string());
-      if (size == 16) out.push_back(IpAddress::v6(std::span<const std::uint8_t, 16>(bytes, 16)).to_string());
-    }
-  }
-  return out;
+std::vector<std::string> texts_of(X509* certificate) {
+  AlternativeNames names = names_of(certificate);
+  for (const IpAddress& address : names.addresses) names.dns.push_back(address.to_string());
+  return std::move(names.dns);
 }
 
 Sha256 digest(std::span<const std::uint8_t> bytes) {
@@ -129,7 +101,7 @@ bool any_spki_fits(X509_STORE_CTX* context, const std::vector<Sha256>& pins) {
 std::string describe(X509* leaf, const Expect& expect, int x509_error) {
   if (translate(x509_error) != Errc::kWrongHost) return X509_verify_cert_error_string(x509_error);
   std::string text = "certificate is for ";
-  const auto names = names_of(leaf);
+  const auto names = texts_of(leaf);
   for (std::size_t i = 0; i < names.size() && i < 8; ++i) text += (i == 0 ? "" : ", ") + names[i];
   if (names.empty()) text += "no name";
   return text + ", wanted " + std::string(expect.name);
@@ -229,7 +201,7 @@ absl::StatusOr<Credential> parse_identity(const Identity& identity) {
   const auto certificates = read_certificates(identity.chain_pem);
   if (certificates.empty()) return absl::InvalidArgumentError("no PEM certificate found");
   for (const X509Ptr& certificate : certificates) out.chain.push_back(to_buffer(certificate.get()));
-  out.names = names_of(certificates.front().get());
+  out.names = texts_of(certificates.front().get());
   auto bio = memory_bio(identity.key_pem.span());
   out.key.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   ERR_clear_error();
