@@ -10,9 +10,7 @@
 #include "winze/base/error.h"
 #include "winze/io/udp.h"
 #include "winze/layer/socks_association.h"
-#include "winze/layer/vless_conduit.h"
 #include "winze/proto/proxy_protocol/header.h"
-#include "winze/proto/vless/error.h"
 
 namespace winze::chain {
 namespace {
@@ -69,9 +67,10 @@ struct Session : std::enable_shared_from_this<Session> {
   // What a fallback is to see of one who has not said, up to the end or while there was time, what a user knows.
   std::optional<Buffer> bytes_of_stranger(Opened& opened) const {
     if (!opened.below || !inbound->fallback) return std::nullopt;
-    if (vless::may_fall_back(opened.error)) return std::move(opened.unread);
+    auto& codec = static_cast<ProxyServerCodec&>(*opened.failed_codec);
+    if (codec.is_stranger(opened.error)) return std::move(opened.unread);
     if (opened.error != Errc::kTruncated && opened.error != Errc::kTimedOut) return std::nullopt;
-    return static_cast<ProxyServerCodec&>(*opened.failed_codec).take_received();
+    return codec.take_received();
   }
 
   // Plain HTTP requests: each leaves a record of its own.
@@ -138,28 +137,27 @@ struct Session : std::enable_shared_from_this<Session> {
   // --- a request for UDP ---
 
   void open_conduit() {
-    if (inbound->packets == Inbound::Packets::kAssociation) connection.destination = everyone();
-    const bool in_stream = inbound->packets == Inbound::Packets::kInStream;
-    if (inbound->packets == Inbound::Packets::kRefused || (in_stream && is_everyone(connection.destination))) {
-      return refuse(Errc::kUnsupported);
-    }
+    if (!inbound->packets_in_stream && !inbound->associates) return refuse(Errc::kUnsupported);
+    if (inbound->associates) connection.destination = everyone();
     const Route route = inbound->router(connection);
     connection.outbound = route.outbound;
     if (!route.dialer) return refuse(Errc::kRefusedPolicy);
     dialer = route.dialer;
-    step = dialer->open_conduit(
-        connection.destination, [self = shared_from_this(), in_stream](DialError error, ConduitPtr conduit) {
+    step =
+        dialer->open_conduit(connection.destination, [self = shared_from_this()](DialError error, ConduitPtr conduit) {
           if (self->over) return;
           self->connection.detail = std::move(error.detail);
           if (error == Errc::kAborted) return self->fail("dial", error);
           if (error) return self->refuse(error);
-          in_stream ? self->relay_in_stream(std::move(conduit)) : self->associate(std::move(conduit));
+          self->inbound->associates ? self->associate(std::move(conduit)) : self->relay_in_stream(std::move(conduit));
         });
   }
 
   void relay_in_stream(ConduitPtr conduit) {
     proxy->grant({});
-    start_relay(vless::stream_conduit(environment, std::move(client)), std::move(conduit));
+    // The conduit keeps the stream, and with it the codec.
+    ConduitPtr near = inbound->packets_in_stream(environment, std::move(client), proxy->request());
+    start_relay(std::move(near), std::move(conduit));
   }
 
   void associate(ConduitPtr conduit) {

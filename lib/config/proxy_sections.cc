@@ -1,13 +1,10 @@
 #include <tuple>
 
+#include "proxy_fields.h"
 #include "sections.h"
 
 namespace winze::config {
 namespace {
-
-std::uint32_t read_level(ObjectReader& object, std::string_view key = "userLevel") {
-  return static_cast<std::uint32_t>(object.integer(key, 0, 255, 0));
-}
 
 node::Account read_account(ObjectReader& object) {
   node::Account out;
@@ -81,26 +78,6 @@ node::HttpInbound read_http_inbound(ObjectReader object) {
   return out;
 }
 
-// dest: a port, or a text.
-void read_fallback(ObjectReader& object, node::VlessInbound& out) {
-  node::VlessFallback fallback;
-  fallback.name = object.string("name");
-  fallback.alpn = object.string("alpn");
-  fallback.path = object.string("path");
-  const JsonValue* dest = object.find("dest");
-  if (dest != nullptr && dest->kind == JsonValue::Kind::kInteger) {
-    fallback.dest = std::to_string(object.integer("dest", 1, 65535, 0));
-  } else {
-    fallback.dest = object.string("dest");
-  }
-  if (fallback.dest.empty())
-    object.fail("dest", "missing: where strangers go, \"host:port\", a port, or a socket's path");
-  if (!fallback.path.empty() && !fallback.path.starts_with('/')) object.fail("path", "a path begins with \"/\"");
-  fallback.proxy_protocol = static_cast<int>(object.integer("xver", 0, 2, 0));
-  object.ignore({"type"});
-  out.fallbacks.push_back(std::move(fallback));
-}
-
 node::VlessInbound read_vless_inbound(ObjectReader object) {
   node::VlessInbound out;
   for (std::string_view key : {"clients", "users"}) {
@@ -110,8 +87,7 @@ node::VlessInbound read_vless_inbound(ObjectReader object) {
   if (decryption != "none") {
     object.fail("decryption", decryption.empty() ? "missing: \"none\" must be said" : "only \"none\" is supported");
   }
-  object.objects("fallbacks", [&](ObjectReader& fallback) { read_fallback(fallback, out); });
-  object.refuse("fallback", "use \"fallbacks\", an array");
+  out.fallbacks = read_fallbacks(object);
   object.finish();
   return out;
 }
@@ -165,25 +141,6 @@ void read_mux(ObjectReader object) {
 }
 
 // --- outbounds ---
-
-Destination read_server(ObjectReader& object) {
-  const std::string address = object.string("address");
-  if (address.empty()) object.fail("address", "missing: the server's name or IP address");
-  const std::uint16_t port = object.port("port");
-  if (port == 0) object.fail("port", "missing: the server's port");
-  return Destination(address, port);
-}
-
-// Xray's flat form, or V2Ray's list with one server.
-void with_server(ObjectReader& object, std::string_view list, const std::function<void(ObjectReader&)>& read) {
-  if (object.find("address") != nullptr) return read(object);
-  bool found = false;
-  object.only(list, "servers", [&](ObjectReader& server) {
-    found = true;
-    read(server);
-  });
-  if (!found) object.fail(list, "missing: the server");
-}
 
 std::optional<node::Account> read_server_account(ObjectReader& object) {
   std::optional<node::Account> out;
@@ -283,8 +240,8 @@ void read_target_strategy(ObjectReader& object) {
   }
 }
 
-constexpr std::string_view kNotYet[] = {"vmess",    "trojan",  "shadowsocks", "wireguard", "tun",
-                                        "hysteria", "mtproto", "dns",         "loopback"};
+constexpr std::string_view kNotYet[] = {"vmess",    "shadowsocks", "wireguard", "tun",
+                                        "hysteria", "mtproto",     "dns",       "loopback"};
 
 void refuse_protocol(ObjectReader& object, const std::string& protocol, std::string_view supported) {
   if (protocol.empty()) return object.fail("protocol", "missing: expected one of " + std::string(supported));
@@ -314,10 +271,12 @@ node::InboundOptions read_inbound(ObjectReader& object) {
     out.settings = node::MixedInbound{.socks = read_socks_inbound(settings)};
   } else if (protocol == "vless") {
     out.settings = read_vless_inbound(settings);
+  } else if (protocol == "trojan") {
+    out.settings = read_trojan_inbound(settings);
   } else if (protocol == "dokodemo-door" || protocol == "tunnel") {
     out.settings = read_dokodemo(settings);
   } else {
-    refuse_protocol(object, protocol, "\"socks\", \"http\", \"mixed\", \"vless\", \"dokodemo-door\"");
+    refuse_protocol(object, protocol, "\"socks\", \"http\", \"mixed\", \"vless\", \"trojan\", \"dokodemo-door\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
   read_sniffing(object.object("sniffing"));
@@ -341,8 +300,10 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
     out.settings = read_http_outbound(settings);
   } else if (protocol == "vless") {
     out.settings = read_vless_outbound(settings);
+  } else if (protocol == "trojan") {
+    out.settings = read_trojan_outbound(settings);
   } else {
-    refuse_protocol(object, protocol, "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\"");
+    refuse_protocol(object, protocol, "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\", \"trojan\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kOutbound);
   if (const std::string from = object.string("sendThrough"); !from.empty() && from != "0.0.0.0") {

@@ -28,15 +28,16 @@ struct State : std::enable_shared_from_this<State> {
 
   std::size_t send(std::span<Datagram> datagrams) {
     std::size_t taken = 0;
-    for (Datagram& datagram : datagrams) taken += add(datagram.payload) ? 1 : 0;
+    for (Datagram& datagram : datagrams) taken += add(datagram) ? 1 : 0;
     dropped += datagrams.size() - taken;
     write();
     return taken;
   }
 
-  bool add(Buffer& payload) {
+  bool add(Datagram& datagram) {
+    Buffer& payload = datagram.payload;
     if (closed || failure || payload.size() > framing->largest()) return false;
-    if (backlog.size() + payload.size() > options.backlog || !framing->encode(payload)) return false;
+    if (backlog.size() + payload.size() > options.backlog || !framing->encode(datagram)) return false;
     if (backlog.empty()) {
       backlog = std::move(payload);
     } else {
@@ -91,12 +92,13 @@ struct State : std::enable_shared_from_this<State> {
     std::vector<Datagram> batch = std::exchange(spare, {});
     auto rest = std::as_const(received).span();
     while (batch.size() < kBatch) {
-      const auto datagram = framing->decode(rest, failure);
+      Destination peer = options.peer;
+      const auto datagram = framing->decode(rest, peer, failure);
       if (!datagram) break;
       // A copy into a buffer of its own, because each datagram goes on by itself.
       Buffer payload = environment.pool.acquire(room.front + datagram->size() + room.back, room.front);
       payload.append(*datagram);
-      batch.push_back({.payload = std::move(payload), .peer = options.peer});
+      batch.push_back({.payload = std::move(payload), .peer = std::move(peer)});
     }
     keep(rest, batch.size() == kBatch);
     if (batch.empty()) return failure ? end(failure, std::move(handler)) : read(std::move(handler));

@@ -6,7 +6,9 @@
 #include "socks_associate.h"
 #include "vless_flows.h"
 #include "winze/io/codec_stream.h"
+#include "winze/layer/trojan_conduit.h"
 #include "winze/layer/vless_conduit.h"
+#include "winze/proto/trojan/codec.h"
 #include "winze/proto/vless/codec.h"
 
 namespace winze {
@@ -53,6 +55,24 @@ Layer vless::client(const Uuid& id) {
     DialerPtr dialer = streams(environment, std::move(below));
     auto open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {
       return open_conduit(environment, dialer, destination, std::move(handler));
+    };
+    return std::make_shared<PacketDialer>(dialer, std::move(open));
+  };
+}
+
+Layer trojan::client(std::string_view password) {
+  const Layer streams = layer([key = key_of(password)](Environment&, const Destination& destination) {
+    return std::make_unique<ClientCodec>(key, destination);
+  });
+  return [streams](Environment& environment, DialerPtr below) {
+    DialerPtr dialer = streams(environment, std::move(below));
+    auto open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {
+      Destination to = destination;
+      to.network = Network::kUdp;
+      return dialer->dial(to, [&environment, to, keep = dialer, handler = std::move(handler)](
+                                  const DialError& error, StreamPtr stream) mutable {
+        handler(error, error ? nullptr : stream_conduit(environment, std::move(stream), to));
+      });
     };
     return std::make_shared<PacketDialer>(dialer, std::move(open));
   };

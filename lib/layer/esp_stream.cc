@@ -13,8 +13,8 @@ class Framing final : public DatagramFraming {
   std::string_view preamble() const override { return role_ == StreamRole::kOriginator ? kStreamPrefix : ""; }
   Overhead overhead() const override { return {.front = kFrameHeaderSize, .back = 0}; }
   std::size_t largest() const override { return kLargestFramed; }
-  bool encode(Buffer& datagram) override { return encode_frame(datagram); }
-  std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes,
+  bool encode(Datagram& datagram) override { return encode_frame(datagram.payload); }
+  std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes, Destination&,
                                                       std::error_code& error) override {
     return decoder_.next(bytes, error);
   }

@@ -10,8 +10,9 @@ class Framing final : public DatagramFraming {
  public:
   Overhead overhead() const override { return {.front = 2, .back = 0}; }
   std::size_t largest() const override { return kSafeDatagramSize; }
-  bool encode(Buffer& datagram) override { return encode_datagram(datagram); }
-  std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes, std::error_code&) override {
+  bool encode(Datagram& datagram) override { return encode_datagram(datagram.payload); }
+  std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes, Destination&,
+                                                      std::error_code&) override {
     return decode_datagram(bytes);
   }
 };

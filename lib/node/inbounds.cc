@@ -7,13 +7,16 @@
 #include "winze/base/status.h"
 #include "winze/io/tcp.h"
 #include "winze/layer/tls.h"
+#include "winze/layer/trojan_conduit.h"
+#include "winze/layer/vless_conduit.h"
 #include "winze/proto/credentials.h"
+#include "winze/proto/fallback.h"
 #include "winze/proto/httpupgrade/codec.h"
 #include "winze/proto/mixed_server.h"
 #include "winze/proto/proxy_protocol/header.h"
+#include "winze/proto/trojan/codec.h"
 #include "winze/proto/user_id.h"
 #include "winze/proto/vless/codec.h"
-#include "winze/proto/vless/fallback.h"
 #include "winze/proto/ws/codec.h"
 
 namespace winze::node {
@@ -129,7 +132,7 @@ class Builder {
   }
 
   socks::ServerOptions socks_options(const SocksInbound& settings) {
-    out_->packets = chain::Inbound::Packets::kAssociation;
+    out_->associates = true;
     out_->associate_at = settings.ip;
     return {.credentials = take_accounts(settings.accounts, settings.level), .udp = settings.udp};
   }
@@ -161,7 +164,9 @@ class Builder {
 
   absl::Status add(const VlessInbound& settings) {
     out_->protocol = "vless";
-    out_->packets = chain::Inbound::Packets::kInStream;
+    out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest&) {
+      return vless::stream_conduit(environment, std::move(stream));
+    };
     auto users = std::make_shared<vless::UserTable>();
     for (std::size_t i = 0; i < settings.users.size(); ++i) {
       const VlessUser& user = settings.users[i];
@@ -174,34 +179,54 @@ class Builder {
     out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users))](const chain::Connection&) {
       return std::make_unique<vless::ServerCodec>(users);
     };
-    return add_fallbacks(settings);
+    return add_fallbacks(settings.fallbacks);
   }
 
-  absl::Status add_fallbacks(const VlessInbound& settings) {
-    if (settings.fallbacks.empty()) return absl::OkStatus();
-    std::vector<vless::Fallback> entries;
-    for (std::size_t i = 0; i < settings.fallbacks.size(); ++i) {
-      const VlessFallback& f = settings.fallbacks[i];
-      const auto destination = vless::parse_fallback_destination(f.dest);
+  absl::Status add_fallbacks(const std::vector<FallbackEntry>& settings) {
+    if (settings.empty()) return absl::OkStatus();
+    std::vector<Fallback> entries;
+    for (std::size_t i = 0; i < settings.size(); ++i) {
+      const FallbackEntry& f = settings[i];
+      const auto destination = parse_fallback_destination(f.dest);
       if (!destination) {
         return error(".settings.fallbacks[" + std::to_string(i) + "].dest",
                      "expected \"host:port\", a port, or a socket's path, found \"" + f.dest + "\"");
       }
       entries.push_back({f.name, f.alpn, f.path, *destination, f.proxy_protocol});
     }
-    auto table = vless::FallbackTable::create(entries);
+    auto table = FallbackTable::create(entries);
     if (!table.ok()) return error(".settings", message_of(table.status()));
-    out_->fallback = [table = std::make_shared<const vless::FallbackTable>(std::move(*table)), &env = environment_](
+    out_->fallback = [table = std::make_shared<const FallbackTable>(std::move(*table)), &env = environment_](
                          const chain::Connection& connection,
                          std::span<const std::uint8_t> first) -> std::optional<chain::FallbackTarget> {
-      const vless::Fallback* found = table->select(first, connection.server_name, connection.alpn);
+      const Fallback* found = table->select(first, connection.server_name, connection.alpn);
       if (found == nullptr) return std::nullopt;
-      const auto* path = std::get_if<vless::UnixPath>(&found->destination);
+      const auto* path = std::get_if<UnixPath>(&found->destination);
       return chain::FallbackTarget{
           .dialer = path != nullptr ? unix_to(env, path->path) : tcp_to(env, std::get<Destination>(found->destination)),
           .proxy_protocol = found->proxy_protocol};
     };
     return absl::OkStatus();
+  }
+
+  absl::Status add(const TrojanInbound& settings) {
+    out_->protocol = "trojan";
+    out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest&) {
+      return trojan::stream_conduit(environment, std::move(stream));
+    };
+    auto users = std::make_shared<trojan::UserTable>();
+    for (std::size_t i = 0; i < settings.users.size(); ++i) {
+      const TrojanUser& user = settings.users[i];
+      // A name that tells nothing of the password.
+      ProxyAccount account{.name = user.email.empty() ? "user" + std::to_string(i) : user.email, .level = user.level};
+      if (!users->add(as_text(user.password.span()), std::move(account))) {
+        return error(".settings.clients[" + std::to_string(i) + "].password", "another user has this password");
+      }
+    }
+    out_->make_proxy = [users = std::shared_ptr<const trojan::Users>(std::move(users))](const chain::Connection&) {
+      return std::make_unique<trojan::ServerCodec>(users);
+    };
+    return add_fallbacks(settings.fallbacks);
   }
 
   absl::Status add(const DokodemoInbound& settings) {

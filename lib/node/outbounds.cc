@@ -4,6 +4,7 @@
 
 #include "plain_dialers.h"
 #include "transports.h"
+#include "winze/base/bytes.h"
 #include "winze/layer/client.h"
 #include "winze/proto/user_id.h"
 
@@ -126,6 +127,10 @@ class Assembly {
                                         "\" is not a user id: a UUID, or 1 to 30 characters that stand for one");
     }
     return over_server(index, settings.server, vless::client(*id));
+  }
+
+  absl::StatusOr<DialerPtr> make(std::size_t index, const TrojanOutbound& settings) {
+    return over_server(index, settings.server, trojan::client(as_text(settings.user.password.span())));
   }
 
   Environment& environment_;

@@ -25,6 +25,9 @@ using Texts = std::vector<std::string>;
 using test::send;
 
 const Uuid kId = *Uuid::parse("6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11");
+ConduitPtr in_vless(Environment& environment, StreamPtr stream, const ProxyRequest&) {
+  return vless::stream_conduit(environment, std::move(stream));
+}
 Destination udp(std::string_view host, std::uint16_t port) { return Destination(host, port, Network::kUdp); }
 
 // Sessions that a fake dialer is asked by, and what they leave behind.
@@ -74,7 +77,7 @@ struct Fixture {
 
 TEST_CASE("packets in a stream: relayed, counted, ended by silence, with one record") {
   Fixture f;
-  f.inbound->packets = Inbound::Packets::kInStream;
+  f.inbound->packets_in_stream = in_vless;
   const ConduitPtr client = f.vless(udp("a.test", 53));
   const ConduitPtr server = f.answer();
   CHECK(f.dialer->opens[0]->destination == udp("a.test", 53));
@@ -101,7 +104,7 @@ TEST_CASE("packets in a stream: relayed, counted, ended by silence, with one rec
 
 TEST_CASE("packets in a stream: the client's end is the session's, of the level's policy") {
   Fixture f;
-  f.inbound->packets = Inbound::Packets::kInStream;
+  f.inbound->packets_in_stream = in_vless;
   f.inbound->policy_of = [](std::uint32_t) { return Policy{.idle = 100s}; };
   ConduitPtr client = f.vless(udp("a.test", 53));
   const ConduitPtr server = f.answer();
@@ -115,21 +118,21 @@ TEST_CASE("packets in a stream: the client's end is the session's, of the level'
 
 TEST_CASE("packets in a stream: refused without a way, without a route, without a port, or with the dial") {
   struct Case {
-    Inbound::Packets packets;
+    bool in_stream;
     bool route;
     Destination destination;
     std::error_code error;
   };
   const Case cases[] = {
-      {Inbound::Packets::kRefused, true, udp("a.test", 53), Errc::kUnsupported},
-      {Inbound::Packets::kInStream, false, udp("a.test", 53), Errc::kRefusedPolicy},
-      {Inbound::Packets::kInStream, true, udp("a.test", 0), Errc::kUnsupported},
-      {Inbound::Packets::kInStream, true, udp("a.test", 53), Errc::kTimedOut},
+      {false, true, udp("a.test", 53), Errc::kUnsupported},
+      {true, false, udp("a.test", 53), Errc::kRefusedPolicy},
+      {true, true, udp("a.test", 0), vless::Errc::kBadAddress},
+      {true, true, udp("a.test", 53), Errc::kTimedOut},
   };
   for (const Case& c : cases) {
     CAPTURE(c.error.message());
     Fixture f;
-    f.inbound->packets = c.packets;
+    if (c.in_stream) f.inbound->packets_in_stream = in_vless;
     if (!c.route) f.inbound->router = [](const Connection&) { return Route{}; };
     const ConduitPtr client = f.vless(c.destination);
     const test::Receiver at_client(*client);
@@ -138,7 +141,7 @@ TEST_CASE("packets in a stream: refused without a way, without a route, without 
     CHECK(at_client.error());
     REQUIRE(f.records.size() == 1);
     CHECK(f.records[0].error == c.error);
-    CHECK(f.records[0].stage == "dial");
+    CHECK(f.records[0].stage == (c.error == vless::Errc::kBadAddress ? "vless" : "dial"));
   }
 }
 
@@ -146,7 +149,7 @@ TEST_CASE("packets in a stream: dropping the session ends it at each step") {
   for (const bool relaying : {false, true}) {
     CAPTURE(relaying);
     Fixture f;
-    f.inbound->packets = Inbound::Packets::kInStream;
+    f.inbound->packets_in_stream = in_vless;
     const ConduitPtr client = f.vless(udp("a.test", 53));
     const ConduitPtr server = relaying ? f.answer() : nullptr;
     const test::Receiver at_client(*client);
@@ -210,7 +213,7 @@ struct Loopback {
   Loopback() {
     auto inbound = std::make_shared<Inbound>();
     inbound->protocol = "socks";
-    inbound->packets = Inbound::Packets::kAssociation;
+    inbound->associates = true;
     inbound->make_proxy = [](const Connection&) {
       return std::make_unique<socks::ServerCodec>(socks::ServerOptions{.credentials = nullptr, .udp = true});
     };

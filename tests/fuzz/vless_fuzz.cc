@@ -4,9 +4,9 @@
 
 #include "support/codec_pair.h"
 #include "winze/base/bytes.h"
+#include "winze/proto/fallback.h"
 #include "winze/proto/vless/codec.h"
 #include "winze/proto/vless/datagram.h"
-#include "winze/proto/vless/fallback.h"
 
 using namespace winze;
 
@@ -37,8 +37,8 @@ void run_server(std::string_view wire, std::size_t segment) {
     return !step_by_step.error;
   });
   if (at_once.error != step_by_step.error || at_once.opened != step_by_step.opened) std::abort();
-  if (vless::may_fall_back(at_once.error) && at_once.unread != wire) std::abort();
-  if (vless::may_fall_back(at_once.error) && step_by_step.unread != wire.substr(0, fed)) std::abort();
+  if (whole.is_stranger(at_once.error) && at_once.unread != wire) std::abort();
+  if (pieces.is_stranger(at_once.error) && step_by_step.unread != wire.substr(0, fed)) std::abort();
   if (!at_once.opened) return;
   if (at_once.received != step_by_step.received) std::abort();
   const Destination& destination = whole.request().destination;
@@ -67,12 +67,12 @@ void run_client(std::string_view wire, std::size_t segment) {
 }
 
 void run_fallback(std::string_view first) {
-  static const auto table = vless::FallbackTable::create(
-      {{.name = "", .alpn = "", .path = "", .destination = Destination("127.0.0.1", 1)},
-       {.name = "", .alpn = "", .path = "/a", .destination = Destination("127.0.0.1", 2)},
-       {.name = "b", .alpn = "h2", .path = "", .destination = Destination("127.0.0.1", 3)}});
+  static const auto table =
+      FallbackTable::create({{.name = "", .alpn = "", .path = "", .destination = Destination("127.0.0.1", 1)},
+                             {.name = "", .alpn = "", .path = "/a", .destination = Destination("127.0.0.1", 2)},
+                             {.name = "b", .alpn = "h2", .path = "", .destination = Destination("127.0.0.1", 3)}});
   if (table->select(as_bytes(first), first, first) == nullptr) std::abort();
-  (void)vless::parse_fallback_destination(first);
+  (void)parse_fallback_destination(first);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("WINZE_BIN", ROOT / "build/release/bin"))
 PEERS = pathlib.Path(os.environ.get("WINZE_PEERS", ROOT / "build/peers/bin"))
 TLS = ROOT / "tests/vectors/tls"
+PASSWORD = "correct horse"
 UUID = "6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11"
 HOST = "127.0.0.1"
 
@@ -36,8 +37,9 @@ def require_program(name):
     require(shutil.which(name), f"{name} is not installed")
 
 
-# How each maker's program runs a configuration. v2ray is Debian's; go_peers.sh builds the two behind it.
-MAKERS = {"winze": lambda: [str(BIN / "winze"), "run", "-c"], "v2ray": lambda: ["v2ray", "-config"],
+# How each maker's program runs a configuration. v2ray and trojan are Debian's; go_peers.sh builds the two behind them.
+MAKERS = {"winze": lambda: [str(BIN / "winze"), "run", "-c"],
+          "v2ray": lambda: ["v2ray", "-config"], "trojan": lambda: ["trojan", "-c"],
           "xray": lambda: [str(PEERS / "xray"), "run", "-c"], "singbox": lambda: [str(PEERS / "sing-box"), "run", "-c"]}
 
 
@@ -172,6 +174,10 @@ PROTOCOLS = {
     "vless": Protocol(
         server=lambda _: {"clients": [{"id": UUID, "email": "peer@example"}], "decryption": "none"},
         client=lambda host, port, _: vnext(host, port, encryption="none")),
+    "trojan": Protocol(
+        server=lambda _: {"clients": [{"password": PASSWORD, "email": "peer@example"}]},
+        client=lambda host, port, _: {"servers": [{"address": host, "port": port, "password": PASSWORD}]},
+        kinds=("tls", "tcp", "ws", "ws-tls")),
 }
 
 

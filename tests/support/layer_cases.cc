@@ -17,6 +17,7 @@
 #include "winze/proto/proxy_protocol/header.h"
 #include "winze/proto/socks/client.h"
 #include "winze/proto/socks/server.h"
+#include "winze/proto/trojan/codec.h"
 #include "winze/proto/vless/codec.h"
 #include "winze/proto/ws/codec.h"
 
@@ -127,6 +128,13 @@ std::vector<LayerCase> make() {
   out.push_back({.name = "vless",
                  .client = [id, to](Environment&) { return std::make_unique<vless::ClientCodec>(id, to); },
                  .server = [users](Environment&) { return std::make_unique<vless::ServerCodec>(users); }});
+  auto passwords = std::make_shared<trojan::UserTable>();
+  passwords->add("password", {.name = "peer"});
+  out.push_back({.name = "trojan",
+                 .client = [key = trojan::key_of("password"),
+                            to](Environment&) { return std::make_unique<trojan::ClientCodec>(key, to); },
+                 .server = [passwords](Environment&) { return std::make_unique<trojan::ServerCodec>(passwords); },
+                 .like_another = true});
   auto accounts = std::make_shared<PasswordList>();
   accounts->add("user", "secret");
   out.push_back({.name = "socks 5", .client = socks_client({}, to), .server = socks_server({})});

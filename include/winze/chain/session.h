@@ -76,12 +76,13 @@ struct Inbound {
   std::string protocol;
   std::function<std::unique_ptr<ProxyServerCodec>(const Connection&)> make_proxy;
   Destination destination;
-  // How a client that asks for UDP is served.
-  enum class Packets : std::uint8_t {
-    kRefused,
-    kInStream,     // VLESS: the datagrams of one destination, in the stream of the request
-    kAssociation,  // SOCKS5: by a UDP socket of its own, from and to the address that the client has connected from
-  } packets = Packets::kRefused;
+  // How a client that asks for UDP is served; with neither of these it is refused.
+  //
+  // In the stream of its request (VLESS, VMess, Trojan): the conduit of the datagrams in it. Where their frames say
+  // whom each is for the request's destination is everyone(). May be empty.
+  std::function<ConduitPtr(Environment&, StreamPtr, const ProxyRequest&)> packets_in_stream;
+  // By a UDP socket of its own (SOCKS5), from and to the address that the client has connected from.
+  bool associates = false;
   std::optional<IpAddress> associate_at;  // where that socket listens; none: where the client has connected to
   // Serves plain HTTP requests that the proxy codec leaves to us (ProxyServerCodec::is_forward); none: refused.
   std::optional<http::ForwardOptions> forward;

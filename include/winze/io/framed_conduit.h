@@ -25,22 +25,24 @@ class DatagramFraming {
   virtual Overhead overhead() const = 0;
   // Bytes of the largest datagram to send.
   virtual std::size_t largest() const = 0;
-  // Frames a datagram of at most largest() bytes in place. False, and nothing done, when there is no frame for it.
-  virtual bool encode(Buffer& datagram) = 0;
-  // The datagram that `bytes` begin with; `bytes` then begin behind it. Nothing while it is incomplete, or with `error`
-  // set, after which nothing more is asked for.
-  virtual std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes,
+  // Frames the payload, of at most largest() bytes, in place; frames that name their peers take it from `datagram`.
+  // False, and nothing done, when there is no frame for it.
+  virtual bool encode(Datagram& datagram) = 0;
+  // The datagram that `bytes` begin with; `bytes` then begin behind it. Frames that name their peers set `peer`, which
+  // is otherwise right already. Nothing while it is incomplete, or with `error` set, after which nothing more is asked
+  // for.
+  virtual std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes, Destination& peer,
                                                               std::error_code& error) = 0;
 };
 
 struct FramedConduitOptions {
   // Bytes that may wait while a write is under way. What comes beyond is dropped, as a network drops what does not fit.
   std::size_t backlog = 128 << 10;
-  Destination peer = {};  // whom datagrams come from
+  Destination peer = {};  // whom datagrams come from, where frames do not say
 };
 
-// A conduit with one peer, whatever peer a datagram names. The stream's end is the conduit's: Errc::kEof, or
-// Errc::kTruncated within a frame.
+// The stream's end is the conduit's: Errc::kEof, or Errc::kTruncated within a frame. Unless frames name their peers it
+// has one peer, whatever peer a datagram names.
 ConduitPtr framed_conduit(Environment& environment, StreamPtr stream, std::unique_ptr<DatagramFraming> framing,
                           const FramedConduitOptions& options = {});
 

@@ -2,13 +2,14 @@
 //
 // A layer gets its lower dialer's streams and runs its codec over them. The transports (TLS, WebSocket) pass the
 // destination on; the proxy protocols also tell it to their server, so at the bottom of such a chain stands a dialer
-// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS and SOCKS5 dialers; a chain that ends
-// in another layer answers Errc::kUnsupported.
+// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS, Trojan and SOCKS5 dialers; a chain
+// that ends in another layer answers Errc::kUnsupported.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "winze/base/time.h"
 #include "winze/base/uuid.h"
@@ -45,6 +46,11 @@ namespace vless {
 // UDP takes one stream for each destination.
 Layer client(const Uuid& id);
 }  // namespace vless
+
+namespace trojan {
+// UDP takes one stream for all destinations.
+Layer client(std::string_view password);
+}  // namespace trojan
 
 namespace socks {
 // UDP takes a control stream and a conduit of the dialer below, to the relay that the server names. `server`: where

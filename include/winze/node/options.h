@@ -98,6 +98,12 @@ struct VlessUser {
   std::uint32_t level = 0;
 };
 
+struct TrojanUser {
+  Secret password;
+  std::string email;
+  std::uint32_t level = 0;
+};
+
 // --- inbounds ---
 
 struct SocksInbound {
@@ -113,8 +119,8 @@ struct HttpInbound {
 struct MixedInbound {  // SOCKS and HTTP on one port
   SocksInbound socks;  // its accounts are HTTP's too
 };
-struct VlessFallback {
-  std::string name;  // SNI; empty: any
+struct FallbackEntry {  // of VLESS and Trojan
+  std::string name;     // SNI; empty: any
   std::string alpn;
   std::string path;
   std::string dest;  // "host:port", a port alone, "/path.sock", "@abstract"
@@ -122,7 +128,11 @@ struct VlessFallback {
 };
 struct VlessInbound {
   std::vector<VlessUser> users;
-  std::vector<VlessFallback> fallbacks;
+  std::vector<FallbackEntry> fallbacks;
+};
+struct TrojanInbound {
+  std::vector<TrojanUser> users;
+  std::vector<FallbackEntry> fallbacks;
 };
 struct DokodemoInbound {
   Destination destination;
@@ -137,7 +147,7 @@ struct InboundOptions {
   std::string listen = "0.0.0.0";  // an IP address, "/path.sock", "/path.sock,0666", "@abstract"
   std::uint16_t port_from = 0;     // a range listens on each
   std::uint16_t port_to = 0;
-  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound> settings;
+  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound, TrojanInbound> settings;
   StreamSettings stream;
 };
 
@@ -163,11 +173,15 @@ struct VlessOutbound {
   Destination server;
   VlessUser user;
 };
+struct TrojanOutbound {
+  Destination server;
+  TrojanUser user;
+};
 
 struct OutboundOptions {
   std::string path;
   std::string tag;
-  std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound> settings;
+  std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound, TrojanOutbound> settings;
   StreamSettings stream;
   std::optional<IpAddress> send_through;
   std::string proxy_tag;  // proxySettings.tag: connect through that outbound

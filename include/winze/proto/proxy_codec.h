@@ -51,6 +51,13 @@ class ProxyServerCodec : public StreamCodec {
   // from the start of its first request is for the forward engines (winze/proto/http/forward_request.h).
   virtual bool is_forward() const { return false; }
 
+  // Whether a handshake that failed with `error` was a stranger's, who has not shown what a user knows, so that the
+  // connection may go to a fallback. Exactly then the codec has left all bytes that were received in `in`.
+  virtual bool is_stranger(const std::error_code& error) const {
+    (void)error;
+    return false;
+  }
+
   // Of an opening that came to nothing because the stream ended or a timer struck (handshake() has not failed): the
   // bytes that it has taken, which are a fallback's. Nothing where they show a user, or the protocol hides from nobody.
   virtual std::optional<Buffer> take_received() { return std::nullopt; }

@@ -34,6 +34,20 @@ void encode_address(const Destination& destination, Writer& out) {
   out.u16(destination.port);
 }
 
+void prepend_address(const Destination& destination, Buffer& data) {
+  const auto put = [&](std::uint8_t type, std::span<const std::uint8_t> host, bool with_size) {
+    store_u16(data.prepend(2), destination.port);
+    std::memcpy(data.prepend(host.size()), host.data(), host.size());
+    if (with_size) *data.prepend(1) = static_cast<std::uint8_t>(host.size());
+    *data.prepend(1) = type;
+  };
+  if (const IpAddress* address = destination.address()) {
+    put(address->is_v4() ? kAtypV4 : kAtypV6, address->bytes(), false);
+  } else {
+    put(kAtypName, as_bytes(*destination.name()), true);
+  }
+}
+
 AddressResult decode_address(Reader& in, Destination& out) {
   if (in.remaining() == 0) return AddressResult::kMore;
   AddressResult result = AddressResult::kDone;
@@ -76,11 +90,8 @@ Drop open_datagram(Buffer& datagram, Destination& peer) {
 
 bool seal_datagram(Buffer& datagram, const Destination& peer) {
   if (!is_encodable(peer)) return false;
-  Buffer header(kMaxDatagramHeader);
-  Writer writer(header);
-  writer.zeros(3);
-  encode_address(peer, writer);
-  std::memcpy(datagram.prepend(header.size()), header.data(), header.size());
+  prepend_address(peer, datagram);
+  std::memset(datagram.prepend(3), 0, 3);
   return true;
 }
 

@@ -20,8 +20,4 @@ const TableCategory kCategory("vless", kRows);
 
 const std::error_category& vless_category() noexcept { return kCategory; }
 
-bool may_fall_back(const std::error_code& error) noexcept {
-  return error == Errc::kWrongVersion || error == Errc::kUnknownUser;
-}
-
 }  // namespace winze::vless

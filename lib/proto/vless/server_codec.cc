@@ -35,7 +35,7 @@ StreamCodec::Handshake ServerCodec::handshake(Buffer& in, Buffer&, std::error_co
   error = parse(in.span(), size);
   if (error) {
     // A user's bytes, the id among them, are nothing for a fallback.
-    if (!may_fall_back(error)) in.clear();
+    if (!is_stranger(error)) in.clear();
     return Handshake::kMore;
   }
   if (size == 0) {
@@ -77,10 +77,17 @@ std::error_code ServerCodec::parse_request(Reader& reader) {
     case PortAddressError::kBadName:
       return Errc::kBadAddress;
     case PortAddressError::kShort:  // the reader is no longer ok()
-    case PortAddressError::kNone:
       return {};
+    case PortAddressError::kNone:
+      break;
   }
-  return {};
+  // Port 0 is nobody's, and elsewhere here everybody's.
+  const bool to_nobody = command == kUdp && request_.destination.port == 0;
+  return to_nobody ? std::error_code(Errc::kBadAddress) : std::error_code();
+}
+
+bool ServerCodec::is_stranger(const std::error_code& error) const {
+  return error == Errc::kWrongVersion || error == Errc::kUnknownUser;
 }
 
 // Bytes that reach behind the id have been kept only because it is a user's.

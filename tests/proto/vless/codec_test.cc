@@ -186,7 +186,7 @@ TEST_CASE("vless server: users with requests that are refused") {
       const std::string bytes = from_hex(request_hex(row.rest));
       for (std::size_t at = 0; at < bytes.size(); at += segment) end.step(Buffer::copy_of(bytes.substr(at, segment)));
       CHECK(end.error == row.error);
-      CHECK_FALSE(may_fall_back(end.error));
+      CHECK_FALSE(codec.is_stranger(end.error));
       CHECK(end.unread.empty());
       CHECK(end.wire.empty());
     }
@@ -213,7 +213,7 @@ TEST_CASE("vless server: strangers fail early, and all their bytes are left for 
         end.step(Buffer::copy_of(row.bytes.substr(at, segment)));
       }
       CHECK(end.error == row.error);
-      CHECK(may_fall_back(end.error));
+      CHECK(codec.is_stranger(end.error));
       CHECK(end.unread == row.bytes.substr(0, at));
       CHECK(at < row.decided_at + segment);
       CHECK(end.wire.empty());

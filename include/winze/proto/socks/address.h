@@ -23,6 +23,8 @@ inline constexpr std::size_t kMaxAddressSize = 1 + 1 + 255 + 2;
 bool is_encodable(const Destination& destination) noexcept;
 // Appends the address. The destination must be encodable.
 void encode_address(const Destination& destination, Writer& out);
+// The same in front of what `data` holds.
+void prepend_address(const Destination& destination, Buffer& data);
 
 enum class AddressResult : std::uint8_t {
   kDone,

@@ -86,7 +86,6 @@ class ServerCodec final : public ProxyServerCodec {
  public:
   explicit ServerCodec(std::shared_ptr<const Users> users, ServerOptions options = {});
 
-  // On failure may_fall_back(error) tells strangers from users with a bad request.
   Handshake handshake(Buffer& in, Buffer& out, std::error_code& error) override;
   Overhead overhead() const override { return {.front = answer_due_ ? std::size_t{2} : std::size_t{0}, .back = 0}; }
   std::error_code seal(Buffer& data) override;
@@ -105,6 +104,7 @@ class ServerCodec final : public ProxyServerCodec {
   // Of the client, once the handshake is done.
   const Uuid& id() const { return id_; }
 
+  bool is_stranger(const std::error_code& error) const override;
   std::optional<Buffer> take_received() override;
 
  private:

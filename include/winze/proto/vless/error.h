@@ -17,10 +17,6 @@ enum class Errc {
 const std::error_category& vless_category() noexcept;
 inline std::error_code make_error_code(Errc e) noexcept { return {static_cast<int>(e), vless_category()}; }
 
-// Whether a server that failed to open with `error` may pass the connection to a fallback: the peer did not show that
-// it is a user. Exactly then the codec has left all bytes that were received in `in`.
-bool may_fall_back(const std::error_code& error) noexcept;
-
 }  // namespace winze::vless
 
 template <>

@@ -1,4 +1,4 @@
-// Where a VLESS (or Trojan) server sends the connections of strangers: a table by server name, ALPN and request path,
+// Where a VLESS or Trojan server sends the connections of strangers: a table by server name, ALPN and request path,
 // as V2Ray and Xray configure it.
 //
 // An entry with an empty name, alpn or path is the default of that key. Entries of the empty name are inherited by all
@@ -18,7 +18,7 @@
 
 #include "winze/base/address.h"
 
-namespace winze::vless {
+namespace winze {
 
 struct UnixPath {
   std::string path;  // "/run/web.sock", "@abstract", "@@padded"
@@ -64,4 +64,4 @@ class FallbackTable {
 // where V2Ray looks: behind a method of 3 to 7 letters, complete before byte 64, in at least 18 bytes.
 std::string_view request_path(std::span<const std::uint8_t> first);
 
-}  // namespace winze::vless
+}  // namespace winze

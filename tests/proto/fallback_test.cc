@@ -1,10 +1,10 @@
-#include "winze/proto/vless/fallback.h"
+#include "winze/proto/fallback.h"
 
 #include <doctest/doctest.h>
 
 #include "winze/base/bytes.h"
 
-namespace winze::vless {
+namespace winze {
 namespace {
 
 Fallback entry(std::string name, std::string alpn, std::string path, std::uint16_t port) {
@@ -21,7 +21,7 @@ int selected(const FallbackTable& table, std::string_view first, std::string_vie
   return fallback == nullptr ? 0 : std::get<Destination>(fallback->destination).port;
 }
 
-TEST_CASE("vless fallback: what is nearer wins, what is missing is inherited") {
+TEST_CASE("fallback: what is nearer wins, what is missing is inherited") {
   const auto table = FallbackTable::create({
       entry("", "", "", 80),
       entry("", "", "/common", 81),
@@ -65,7 +65,7 @@ TEST_CASE("vless fallback: what is nearer wins, what is missing is inherited") {
   }
 }
 
-TEST_CASE("vless fallback: without defaults there may be nothing") {
+TEST_CASE("fallback: without defaults there may be nothing") {
   const auto table = FallbackTable::create({entry("a.example", "h2", "/x", 90)});
   REQUIRE(table.ok());
   CHECK(selected(*table, "GET /x HTTP/1.1\r\n\r\n", "a.example", "h2") == 90);
@@ -75,7 +75,7 @@ TEST_CASE("vless fallback: without defaults there may be nothing") {
   CHECK(selected(*table, "", "a.example", "h2") == 0);
 }
 
-TEST_CASE("vless fallback: the path of the first request") {
+TEST_CASE("fallback: the path of the first request") {
   struct Row {
     std::string_view first, path;
   };
@@ -102,7 +102,7 @@ TEST_CASE("vless fallback: the path of the first request") {
   }
 }
 
-TEST_CASE("vless fallback: entries that are refused") {
+TEST_CASE("fallback: entries that are refused") {
   CHECK(FallbackTable::create({entry("", "", "", 1), entry("", "", "x", 2)}).status().message() ==
         "fallbacks[1].path: must begin with '/'");
   CHECK(FallbackTable::create({entry("A", "", "", 1), entry("a", "", "", 2)}).status().message() ==
@@ -112,7 +112,7 @@ TEST_CASE("vless fallback: entries that are refused") {
   CHECK(FallbackTable::create({version}).status().message() == "fallbacks[0].xver: must be 0, 1 or 2");
 }
 
-TEST_CASE("vless fallback: destinations") {
+TEST_CASE("fallback: destinations") {
   using D = FallbackDestination;
   CHECK(parse_fallback_destination("80") == D(Destination("127.0.0.1", 80)));
   CHECK(parse_fallback_destination("example.org:80") == D(Destination("example.org", 80)));
@@ -128,4 +128,4 @@ TEST_CASE("vless fallback: destinations") {
 }
 
 }  // namespace
-}  // namespace winze::vless
+}  // namespace winze

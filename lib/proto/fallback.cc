@@ -1,4 +1,4 @@
-#include "winze/proto/vless/fallback.h"
+#include "winze/proto/fallback.h"
 
 #include <absl/status/status.h>
 
@@ -6,14 +6,15 @@
 #include <charconv>
 #include <utility>
 
-#include "proto/vless/wire.h"
 #include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 
-namespace winze::vless {
+namespace winze {
 namespace {
 
 constexpr std::size_t kPathSearchEnd = 64;
+// Of a first piece that V2Ray looks for a path in: what any VLESS request has more than.
+constexpr std::size_t kRequestStartSize = 18;
 
 absl::Status invalid(std::size_t index, std::string_view what) {
   return absl::InvalidArgumentError("fallbacks[" + std::to_string(index) + "]" + std::string(what));
@@ -113,4 +114,4 @@ std::string_view request_path(std::span<const std::uint8_t> first) {
   return {};
 }
 
-}  // namespace winze::vless
+}  // namespace winze
