@@ -1,12 +1,15 @@
 #include "forward.h"
 
+#include <array>
 #include <asio/post.hpp>
 #include <optional>
 #include <utility>
 
+#include "account.h"
 #include "record.h"
 #include "refusal.h"
 #include "winze/base/error.h"
+#include "winze/io/gate.h"
 #include "winze/io/idle_timer.h"
 #include "winze/proto/http/answer.h"
 #include "winze/proto/http/forward_request.h"
@@ -17,6 +20,30 @@ namespace {
 
 // How long a client may stay silent between two requests, as it is told.
 constexpr unsigned kKeepAliveSeconds = 60;
+
+// Where the bytes of one request and its response are counted, and what holds them back.
+struct Metered {
+  struct Flow {
+    Gate gate;
+    Buffer rest;  // to be written
+    Stream::WriteHandler then;
+  };
+
+  Metered(Environment& environment, Account of)
+      : account(std::move(of)),
+        meter(account.meter()),
+        flows{Flow{Gate(environment, meter, Way::kUp), {}, nullptr},
+              Flow{Gate(environment, meter, Way::kDown), {}, nullptr}} {}
+
+  Flow& flow(Way way) { return flows[static_cast<std::size_t>(way)]; }
+  void stop() {
+    for (Flow& each : flows) each.gate.stop();
+  }
+
+  Account account;
+  Meter meter;
+  std::array<Flow, 2> flows;
+};
 
 struct Forward : std::enable_shared_from_this<Forward> {
   Forward(Environment& env, std::shared_ptr<const Inbound> in, const Connection& connection, StreamPtr stream,
@@ -83,44 +110,57 @@ struct Forward : std::enable_shared_from_this<Forward> {
     limit_silence(policy_for(*inbound, requests.request().proxy.level).idle);
     record.destination = requests.request().proxy.destination;
     record.user = requests.request().proxy.user;
+    Account account;
+    if (std::error_code error = admit(account)) return refuse("user", error);
     const Route route = inbound->router(record);
     record.outbound = route.outbound;
-    if (!route.dialer) return refuse(Errc::kRefusedPolicy);
+    if (!route.dialer) return refuse("dial", Errc::kRefusedPolicy);
+    account.outbound = Open(route.traffic);
+    metered.emplace(environment, std::move(account));
     dialer = route.dialer;
     step = dialer->dial(record.destination,
                         [self = shared_from_this(), head = std::move(head)](DialError error, StreamPtr stream) mutable {
                           if (self->over) return;
                           self->record.detail = std::move(error.detail);
-                          if (error) return self->refuse(error);
+                          if (error) return self->refuse("dial", error);
                           self->origin = std::move(stream);
                           self->response.emplace(self->requests.request(), kKeepAliveSeconds);
                           self->write_head(std::move(head));
                         });
   }
 
+  std::error_code admit(Account& account) {
+    // The session counts the connection; what passes is counted here too.
+    account.through = inbound->traffic;
+    if (!inbound->users || record.user.empty()) return {};
+    Users::Decision decision = inbound->users->admit(environment, record.user, record.source.address,
+                                                     [weak = weak_from_this()](std::error_code error) {
+                                                       if (const auto self = weak.lock()) self->dismiss(error);
+                                                     });
+    account.user = std::move(decision.admission);
+    record.detail = std::move(decision.detail);
+    return decision.error;
+  }
+
   // The response is read from then on, so that a request without a body has ended before its head passes.
   void write_head(Buffer head) {
-    record.up += head.size();
-    origin->write(std::move(head), [self = shared_from_this()](std::error_code error) {
+    write(Way::kUp, std::move(head), [self = shared_from_this()](std::error_code error) {
       if (self->over) return;
-      self->idle.touch();
       self->read_origin();
       // The origin may have answered early and closed; its response decides.
       if (!error) self->pump_request({});
     });
   }
 
-  void refuse(std::error_code error) {
+  void refuse(std::string_view stage, std::error_code error) {
     Buffer answer;
     http::append_answer(http::status_of(refusal_for(error)), inbound->forward->realm, answer);
-    answer_and_end("dial", error, std::move(answer));
+    answer_and_end(stage, error, std::move(answer));
   }
 
   void write_origin(Buffer data, bool last) {
-    record.up += data.size();
-    origin->write(std::move(data), [self = shared_from_this(), last](std::error_code error) {
+    write(Way::kUp, std::move(data), [self = shared_from_this(), last](std::error_code error) {
       if (self->over || !self->response) return;
-      self->idle.touch();
       // The origin may have answered early and closed; its response decides.
       if (error) return;
       if (!last) return self->pump_request({});
@@ -155,10 +195,8 @@ struct Forward : std::enable_shared_from_this<Forward> {
     using Event = http::ForwardResponse::Event;
     if (event == Event::kMore) return read_origin();
     if (event == Event::kFailed) return answer_and_end("response", response->error(), std::move(out));
-    record.down += out.size();
-    client->write(std::move(out), [self = shared_from_this(), event](std::error_code error) {
+    write(Way::kDown, std::move(out), [self = shared_from_this(), event](std::error_code error) {
       if (self->over) return;
-      self->idle.touch();
       if (error) return self->end("client", error);
       if (event == Event::kBytes) return self->pump_response();
       self->response_complete = true;
@@ -175,6 +213,35 @@ struct Forward : std::enable_shared_from_this<Forward> {
     from_origin.release();
     request_complete = response_complete = false;
     next_request();
+  }
+
+  // --- writing, as the limits let it pass ---
+
+  void write(Way way, Buffer data, Stream::WriteHandler then) {
+    Metered::Flow& flow = metered->flow(way);
+    flow.rest = std::move(data);
+    flow.then = std::move(then);
+    if (flow.rest.empty()) return write_piece(way, 0);
+    write_next(way);
+  }
+
+  void write_next(Way way) {
+    Metered::Flow& flow = metered->flow(way);
+    const std::size_t size = std::min(flow.rest.size(), flow.gate.largest());
+    flow.gate.enter(size, [self = shared_from_this(), way](std::size_t bytes) { self->write_piece(way, bytes); });
+  }
+
+  void write_piece(Way way, std::size_t bytes) {
+    Stream& to = way == Way::kUp ? *origin : *client;
+    Buffer piece = split_front(metered->flow(way).rest, bytes, to.overhead(), environment.pool);
+    to.write(std::move(piece), [self = shared_from_this(), way, bytes](std::error_code error) {
+      if (self->over || !self->metered) return;
+      self->idle.touch();
+      Metered::Flow& flow = self->metered->flow(way);
+      if (!error) flow.gate.count(bytes);
+      if (!error && !flow.rest.empty()) return self->write_next(way);
+      std::exchange(flow.then, nullptr)(error);
+    });
   }
 
   // --- the end ---
@@ -195,6 +262,12 @@ struct Forward : std::enable_shared_from_this<Forward> {
     record.stage = stage;
     record.error = error;
     record.duration = environment.clock.now() - begun;
+    if (metered) {
+      record.up = metered->flow(Way::kUp).gate.bytes();
+      record.down = metered->flow(Way::kDown).gate.bytes();
+      metered->stop();
+      metered.reset();
+    }
     if (exchange_open && inbound->on_end) inbound->on_end(record);
   }
 
@@ -208,9 +281,18 @@ struct Forward : std::enable_shared_from_this<Forward> {
     if (auto finished = std::exchange(done, nullptr)) finished();
   }
 
+  // The user is not served any longer.
+  void dismiss(std::error_code error) {
+    if (over) return;
+    client->abort();
+    if (origin) origin->abort();
+    end("user", error);
+  }
+
   void cancel() {
     if (over) return;
     step.cancel();
+    if (metered) metered->stop();
     asio::post(environment.executor, [self = shared_from_this()] { self->end("session", Errc::kAborted); });
   }
 
@@ -235,6 +317,7 @@ struct Forward : std::enable_shared_from_this<Forward> {
   DialerPtr dialer;
   http::ForwardRequests requests;
   std::optional<http::ForwardResponse> response;
+  std::optional<Metered> metered;  // while a request is under way
   Buffer from_client;
   Buffer from_origin;
   IdleTimer idle;

@@ -2,6 +2,7 @@
 #include <asio/post.hpp>
 #include <utility>
 
+#include "account.h"
 #include "record.h"
 #include "winze/base/error.h"
 #include "winze/chain/session.h"
@@ -17,6 +18,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     connection.source = source;
     connection.destination = inbound->destination;
     connection.destination.network = Network::kUdp;
+    account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
 
@@ -26,6 +28,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     if (!route.dialer) {
       return asio::post(environment.executor, [self = shared_from_this()] { self->end("dial", Errc::kRefusedPolicy); });
     }
+    account.outbound = Open(route.traffic);
     dialer = route.dialer;
     step =
         dialer->open_conduit(connection.destination, [self = shared_from_this()](DialError error, ConduitPtr server) {
@@ -38,7 +41,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
 
   void start_relay(ConduitPtr server) {
     step.detach();
-    step = relay(environment, std::move(client), std::move(server), relay_options(inbound->policy),
+    step = relay(environment, std::move(client), std::move(server), relay_options(inbound->policy, account.meter()),
                  [self = shared_from_this()](const RelayResult& result) {
                    note(result, self->connection);
                    self->end(result.error ? "relay" : "", result.error);
@@ -49,6 +52,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     if (std::exchange(over, true)) return;
     step.detach();
     client.reset();
+    account = {};
     connection.stage = stage;
     connection.error = error;
     connection.duration = environment.clock.now() - begun;
@@ -68,6 +72,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   DialerPtr dialer;
   absl::AnyInvocable<void()> done;
   Connection connection;
+  Account account;
   TimePoint begun;
   Pending step;
   bool over = false;

@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include <string>
+#include <utility>
 
 namespace winze::chain {
 
@@ -8,11 +9,11 @@ Policy policy_for(const Inbound& inbound, std::uint32_t level) {
   return inbound.policy_of ? inbound.policy_of(level) : inbound.policy;
 }
 
-RelayOptions relay_options(const Policy& policy) {
+RelayOptions relay_options(const Policy& policy, Meter meter) {
   return {.idle = policy.idle,
           .uplink_only = policy.uplink_only,
           .downlink_only = policy.downlink_only,
-          .traffic = nullptr};
+          .meter = std::move(meter)};
 }
 
 void note(const RelayResult& result, Connection& connection) {

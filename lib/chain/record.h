@@ -7,7 +7,7 @@ namespace winze::chain {
 
 // The policy of a user of this level.
 Policy policy_for(const Inbound& inbound, std::uint32_t level);
-RelayOptions relay_options(const Policy& policy);
+RelayOptions relay_options(const Policy& policy, Meter meter);
 void note(const RelayResult& result, Connection& connection);
 
 }  // namespace winze::chain

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "account.h"
 #include "forward.h"
 #include "record.h"
 #include "refusal.h"
@@ -20,6 +21,7 @@ struct Session : std::enable_shared_from_this<Session> {
       : environment(env), inbound(std::move(in)), client(std::move(accepted)), done(std::move(on_done)) {
     connection.inbound = inbound->tag;
     connection.source = client->remote();
+    account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
 
@@ -61,7 +63,28 @@ struct Session : std::enable_shared_from_this<Session> {
     if (proxy->is_forward()) return start_forward();
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
+    if (!admit()) return;
     connection.destination.network == Network::kUdp ? open_conduit() : dial();
+  }
+
+  // Whether the user is served; if not it is being refused.
+  bool admit() {
+    if (!inbound->users || connection.user.empty()) return true;
+    Users::Decision decision = inbound->users->admit(environment, connection.user, connection.source.address,
+                                                     [weak = weak_from_this()](std::error_code error) {
+                                                       if (const auto self = weak.lock()) self->dismiss(error);
+                                                     });
+    account.user = std::move(decision.admission);
+    if (!decision.error) return true;
+    connection.detail = std::move(decision.detail);
+    refuse("user", decision.error);
+    return false;
+  }
+
+  // The user is not served any longer.
+  void dismiss(std::error_code error) {
+    dismissed = error;
+    cancel();
   }
 
   // What a fallback is to see of one who has not said, up to the end or while there was time, what a user knows.
@@ -88,9 +111,15 @@ struct Session : std::enable_shared_from_this<Session> {
 
   // --- the request ---
 
-  void dial() {
+  Route choose_route() {
     Route route = inbound->router(connection);
     connection.outbound = route.outbound;
+    if (route.dialer) account.outbound = Open(route.traffic);
+    return route;
+  }
+
+  void dial() {
+    const Route route = choose_route();
     if (!route.dialer) return on_dialed(Errc::kRefusedPolicy, nullptr);
     dialer = route.dialer;
     step = dialer->dial(connection.destination, [self = shared_from_this()](DialError error, StreamPtr stream) {
@@ -101,7 +130,7 @@ struct Session : std::enable_shared_from_this<Session> {
 
   void on_dialed(std::error_code error, StreamPtr stream) {
     if (error == Errc::kAborted) return fail("dial", error);
-    if (error) return refuse(error);
+    if (error) return refuse("dial", error);
     if (proxy == nullptr) return start_relay(std::move(stream));
     proxy->grant(stream->local());
     if (!proxy->answers_at_once()) return start_relay(std::move(stream));
@@ -113,14 +142,15 @@ struct Session : std::enable_shared_from_this<Session> {
     });
   }
 
-  void refuse(std::error_code error) {
-    if (proxy == nullptr) return fail("dial", error);
+  void refuse(std::string_view stage, std::error_code error) {
+    if (proxy == nullptr) return fail(stage, error);
     proxy->refuse(refusal_for(error));
-    client->write({}, [self = shared_from_this(), error](std::error_code) { self->fail("dial", error); });
+    client->write({}, [self = shared_from_this(), stage, error](std::error_code) { self->fail(stage, error); });
   }
 
   RelayOptions options() const {
-    return relay_options(proxy != nullptr ? policy_for(*inbound, proxy->request().level) : inbound->policy);
+    const Policy policy = proxy != nullptr ? policy_for(*inbound, proxy->request().level) : inbound->policy;
+    return relay_options(policy, account.meter());
   }
 
   void start_relay(StreamPtr stream) {
@@ -137,18 +167,17 @@ struct Session : std::enable_shared_from_this<Session> {
   // --- a request for UDP ---
 
   void open_conduit() {
-    if (!inbound->packets_in_stream && !inbound->associates) return refuse(Errc::kUnsupported);
+    if (!inbound->packets_in_stream && !inbound->associates) return refuse("dial", Errc::kUnsupported);
     if (inbound->associates) connection.destination = everyone();
-    const Route route = inbound->router(connection);
-    connection.outbound = route.outbound;
-    if (!route.dialer) return refuse(Errc::kRefusedPolicy);
+    const Route route = choose_route();
+    if (!route.dialer) return refuse("dial", Errc::kRefusedPolicy);
     dialer = route.dialer;
     step =
         dialer->open_conduit(connection.destination, [self = shared_from_this()](DialError error, ConduitPtr conduit) {
           if (self->over) return;
           self->connection.detail = std::move(error.detail);
           if (error == Errc::kAborted) return self->fail("dial", error);
-          if (error) return self->refuse(error);
+          if (error) return self->refuse("dial", error);
           self->inbound->associates ? self->associate(std::move(conduit)) : self->relay_in_stream(std::move(conduit));
         });
   }
@@ -164,11 +193,11 @@ struct Session : std::enable_shared_from_this<Session> {
     const IpAddress& client_address = connection.source.address;
     const IpAddress at = inbound->associate_at.value_or(client->local().address);
     // Of a Unix socket neither is known.
-    if (client_address.is_unspecified() || at.is_unspecified()) return refuse(Errc::kUnsupported);
+    if (client_address.is_unspecified() || at.is_unspecified()) return refuse("dial", Errc::kUnsupported);
     SocketResult opened = open_udp(environment, {.bind = {at, 0}, .keeps_area = false});
     if (opened.error) {
       connection.detail = opened.what;
-      return refuse(opened.error);
+      return refuse("dial", opened.error);
     }
     proxy->grant(opened.local);
     client->write({}, [self = shared_from_this(), socket = std::move(opened.conduit),
@@ -217,8 +246,8 @@ struct Session : std::enable_shared_from_this<Session> {
   // --- the end ---
 
   void fail(std::string_view stage, std::error_code error) {
-    connection.stage = stage;
-    connection.error = error;
+    connection.stage = dismissed ? "user" : stage;
+    connection.error = dismissed ? dismissed : error;
     end();
   }
 
@@ -227,6 +256,7 @@ struct Session : std::enable_shared_from_this<Session> {
     step.detach();
     client.reset();
     server.reset();
+    account = {};
     connection.duration = environment.clock.now() - begun;
     if (inbound->on_end && !reported) inbound->on_end(connection);
     if (auto report = std::exchange(done, nullptr)) report();
@@ -236,8 +266,8 @@ struct Session : std::enable_shared_from_this<Session> {
     if (over) return;
     // Whatever is under way ends with kAborted, and so does the session; a write in between has no Pending of its own.
     step.cancel();
-    if (client) client->close();
-    if (server) server->close();
+    if (client) client->abort();
+    if (server) server->abort();
     asio::post(environment.executor, [self = shared_from_this()] { self->fail("session", Errc::kAborted); });
   }
 
@@ -249,6 +279,8 @@ struct Session : std::enable_shared_from_this<Session> {
   ProxyServerCodec* proxy = nullptr;
   absl::AnyInvocable<void()> done;
   Connection connection;
+  Account account;
+  std::error_code dismissed;  // why the user is not served any longer
   TimePoint begun;
   Pending step;
   bool reported = false;  // by others

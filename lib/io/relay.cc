@@ -8,6 +8,7 @@
 
 #include "splice_pipe.h"
 #include "winze/base/error.h"
+#include "winze/io/gate.h"
 #include "winze/io/idle_timer.h"
 
 namespace winze {
@@ -20,8 +21,8 @@ struct Relay : std::enable_shared_from_this<Relay> {
   struct Direction {
     Stream* from;
     Stream* to;
-    std::uint64_t bytes = 0;
-    std::atomic<std::uint64_t>* shared = nullptr;
+    Gate gate;
+    Buffer rest;  // read, and not yet passed on
     bool ended = false;
     bool bulk = false;
     SplicePipe pipe;
@@ -34,13 +35,9 @@ struct Relay : std::enable_shared_from_this<Relay> {
         server(std::move(server_stream)),
         options(relay_options),
         idle(env.clock),
-        handler(std::move(on_done)) {
-    directions[0] = {.from = client.get(), .to = server.get()};
-    directions[1] = {.from = server.get(), .to = client.get()};
-    if (options.traffic != nullptr) {
-      directions[0].shared = &options.traffic->up;
-      directions[1].shared = &options.traffic->down;
-    }
+        handler(std::move(on_done)),
+        directions{Direction{client.get(), server.get(), Gate(env, options.meter, Way::kUp), {}, false, false, {}},
+                   Direction{server.get(), client.get(), Gate(env, options.meter, Way::kDown), {}, false, false, {}}} {
     client->reserve(server->overhead());
     server->reserve(client->overhead());
   }
@@ -63,7 +60,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   void send_opening() {
     if (!handler) return;
     limit_silence(options.idle);
-    if (directions[0].bytes != 0 || directions[0].ended || !server->holds_opening()) return;
+    if (directions[0].gate.bytes() != 0 || directions[0].ended || !server->holds_opening()) return;
     opening_alone = true;
     server->write({}, [self = shared_from_this()](std::error_code error) {
       self->opening_alone = false;
@@ -105,20 +102,30 @@ struct Relay : std::enable_shared_from_this<Relay> {
     Direction& d = directions[which];
     if (error) return break_off(error);
     d.bulk = data.size() >= kSpliceFrom;
-    const std::size_t size = data.size();
     idle.touch();
-    d.to->write(std::move(data), [self = shared_from_this(), which, size](std::error_code write_error) {
+    d.rest = std::move(data);
+    pass_on(which);
+  }
+
+  void pass_on(int which) {
+    Direction& d = directions[which];
+    const std::size_t size = std::min(d.rest.size(), d.gate.largest());
+    d.gate.enter(size, [self = shared_from_this(), which](std::size_t granted) { self->write(which, granted); });
+  }
+
+  void write(int which, std::size_t size) {
+    Direction& d = directions[which];
+    Buffer piece = split_front(d.rest, size, d.to->overhead(), environment.pool);
+    d.to->write(std::move(piece), [self = shared_from_this(), which, size](std::error_code error) {
       if (!self->handler) return;
-      if (write_error) return self->break_off(write_error);
+      if (error) return self->break_off(error);
       self->account(which, size);
-      self->copy(which);
+      self->directions[which].rest.empty() ? self->copy(which) : self->pass_on(which);
     });
   }
 
   void account(int which, std::size_t size) {
-    Direction& d = directions[which];
-    d.bytes += size;
-    if (d.shared != nullptr) d.shared->fetch_add(size, std::memory_order_relaxed);
+    directions[which].gate.count(size);
     idle.touch();
   }
 
@@ -127,13 +134,13 @@ struct Relay : std::enable_shared_from_this<Relay> {
   void splice_in(int which) {
     Direction& d = directions[which];
     RawSocket* source = d.from->verbatim_source();
-    const SplicePipe::Result result = d.pipe.fill(source->native_handle());
+    const SplicePipe::Result result = d.pipe.fill(source->native_handle(), d.gate.largest());
     if (result.error) return break_off(result.error);
     if (result.ended) {
       d.pipe.close();
       return end(which);
     }
-    if (result.bytes > 0) return splice_out(which);
+    if (result.bytes > 0) return splice_on(which);
     // Nothing there: an idle direction keeps no pipe.
     d.pipe.close();
     source->wait(RawSocket::Wait::kRead, [self = shared_from_this(), which](std::error_code error) {
@@ -144,19 +151,28 @@ struct Relay : std::enable_shared_from_this<Relay> {
     });
   }
 
-  void splice_out(int which) {
+  void splice_on(int which) {
+    Direction& d = directions[which];
+    d.gate.enter(d.pipe.held(),
+                 [self = shared_from_this(), which](std::size_t granted) { self->splice_out(which, granted); });
+  }
+
+  // `due` of what the pipe holds.
+  void splice_out(int which, std::size_t due) {
     Direction& d = directions[which];
     RawSocket* sink = d.to->verbatim_sink();
-    const SplicePipe::Result result = d.pipe.drain(sink->native_handle());
+    const SplicePipe::Result result = d.pipe.drain(sink->native_handle(), due);
     if (result.error) return break_off(result.error);
     if (result.bytes > 0) account(which, result.bytes);
-    if (d.pipe.held() > 0) {
-      return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which](std::error_code error) {
+    due -= result.bytes;
+    if (due > 0) {
+      return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which, due](std::error_code error) {
         if (!self->handler) return;
         if (error) return self->break_off(error);
-        self->splice_out(which);
+        self->splice_out(which, due);
       });
     }
+    if (d.pipe.held() > 0) return splice_on(which);
     // Others get their turn.
     asio::post(environment.executor, [self = shared_from_this(), which] {
       if (self->handler) self->copy(which);
@@ -195,14 +211,20 @@ struct Relay : std::enable_shared_from_this<Relay> {
     idle.stop();
     client->close();
     server->close();
-    for (Direction& d : directions) d.pipe.close();
-    finishing({.error = error, .timed_out = timed_out, .up = directions[0].bytes, .down = directions[1].bytes});
+    for (Direction& d : directions) {
+      d.gate.stop();
+      d.rest.release();
+      d.pipe.close();
+    }
+    finishing(
+        {.error = error, .timed_out = timed_out, .up = directions[0].gate.bytes(), .down = directions[1].gate.bytes()});
   }
 
   void cancel() {
     if (!handler) return;
-    client->close();
-    server->close();
+    for (Direction& d : directions) d.gate.stop();
+    client->abort();
+    server->abort();
     asio::post(environment.executor, [self = shared_from_this()] { self->finish(Errc::kAborted); });
   }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -65,10 +66,10 @@ bool SplicePipe::open() {
   return true;
 }
 
-SplicePipe::Result SplicePipe::fill(int socket) {
+SplicePipe::Result SplicePipe::fill(int socket, std::size_t most) {
   ssize_t n;
   do {
-    n = ::splice(socket, nullptr, write_end_, nullptr, capacity_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    n = ::splice(socket, nullptr, write_end_, nullptr, std::min(capacity_, most), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   } while (n < 0 && errno == EINTR);
   if (n < 0) {
     if (errno == EAGAIN) return {};
@@ -78,11 +79,12 @@ SplicePipe::Result SplicePipe::fill(int socket) {
   return {.bytes = static_cast<std::size_t>(n), .ended = n == 0, .error = {}};
 }
 
-SplicePipe::Result SplicePipe::drain(int socket) {
+SplicePipe::Result SplicePipe::drain(int socket, std::size_t most) {
   SigpipeBlocked signal;
   std::size_t moved = 0;
-  while (held_ > 0) {
-    const ssize_t n = ::splice(read_end_, nullptr, socket, nullptr, held_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  while (held_ > 0 && moved < most) {
+    const ssize_t n =
+        ::splice(read_end_, nullptr, socket, nullptr, std::min(held_, most - moved), SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
       held_ -= static_cast<std::size_t>(n);
       moved += static_cast<std::size_t>(n);

@@ -22,9 +22,9 @@ class SplicePipe {
   // Makes the pipe, unless it is open. False when the system has none to give.
   bool open();
   // Moves what the socket has into the pipe.
-  Result fill(int socket);
+  Result fill(int socket, std::size_t most);
   // Moves what the pipe holds into the socket, as much as it takes.
-  Result drain(int socket);
+  Result drain(int socket, std::size_t most);
   // Bytes in the pipe.
   std::size_t held() const { return held_; }
   void close();

@@ -133,8 +133,10 @@ struct Relayed {
 };
 
 TEST_CASE("relay of datagrams: both ways, counted, until it is idle") {
-  Traffic traffic;
-  Relayed r({.idle = 10s, .traffic = &traffic});
+  const auto traffic = std::make_shared<Traffic>();
+  Meter meter;
+  meter.add(traffic);
+  Relayed r({.idle = 10s, .meter = meter});
   test::Receiver left(*r.left), right(*r.right);
   send(*r.left, "abc");
   send(*r.right, "defg");
@@ -150,8 +152,8 @@ TEST_CASE("relay of datagrams: both ways, counted, until it is idle") {
   CHECK(r.result.timed_out);
   CHECK(r.result.up == 4);
   CHECK(r.result.down == 4);
-  CHECK(traffic.up == 4);
-  CHECK(traffic.down == 4);
+  CHECK(traffic->up == 4);
+  CHECK(traffic->down == 4);
   CHECK_FALSE(send(*r.left, "gone"));
 }
 

@@ -103,8 +103,10 @@ TEST_CASE("relay: what breaks off on one side does not look like the end on the 
 }
 
 TEST_CASE("relay: both directions, each ends by itself") {
-  Traffic traffic;
-  Fixture f({.traffic = &traffic});
+  const auto traffic = std::make_shared<Traffic>();
+  Meter meter;
+  meter.add(traffic);
+  Fixture f({.meter = meter});
   f.send(*f.client, "request");
   CHECK(f.receive(*f.server) == "request");
   f.end(*f.client);
@@ -119,8 +121,8 @@ TEST_CASE("relay: both directions, each ends by itself") {
   CHECK_FALSE(f.result->timed_out);
   CHECK(f.result->up == 7);
   CHECK(f.result->down == 6);
-  CHECK(traffic.up == 7);
-  CHECK(traffic.down == 6);
+  CHECK(traffic->up == 7);
+  CHECK(traffic->down == 6);
 }
 
 TEST_CASE("relay: an idle connection ends, a busy one does not") {

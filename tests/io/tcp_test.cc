@@ -144,9 +144,11 @@ TEST_CASE("tcp: a relay splices a bulk flow and accounts every byte") {
   Pair in = connect(f, "127.0.0.1");
   Pair out = connect(f, "127.0.0.1");
   constexpr std::size_t kTotal = 64 << 20;
-  Traffic traffic;
+  const auto traffic = std::make_shared<Traffic>();
+  Meter meter;
+  meter.add(traffic);
   std::optional<RelayResult> result;
-  Pending relaying = relay(f.environment, std::move(in.server), std::move(out.client), {.traffic = &traffic},
+  Pending relaying = relay(f.environment, std::move(in.server), std::move(out.client), {.meter = meter},
                            [&](RelayResult r) { result = r; });
   std::size_t sent = 0, received = 0;
   bool intact = true;
@@ -184,7 +186,7 @@ TEST_CASE("tcp: a relay splices a bulk flow and accounts every byte") {
   CHECK(received == kTotal);
   CHECK(intact);
   CHECK(result->up == kTotal);
-  CHECK(traffic.up == kTotal);
+  CHECK(traffic->up == kTotal);
 }
 
 TEST_CASE("tcp: a blocking socket that is adopted does not hold the event loop") {

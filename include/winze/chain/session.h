@@ -3,6 +3,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "winze/base/time.h"
+#include "winze/chain/users.h"
 #include "winze/io/codec_stream.h"
 #include "winze/io/dialer.h"
 #include "winze/io/relay.h"
@@ -32,7 +34,7 @@ struct Connection {
   std::uint64_t down = 0;
   Duration duration{0};
   std::error_code error;
-  std::string stage;   // where it failed: "tls", "vless", "dial", "relay"; empty: it did not
+  std::string stage;   // where it failed: "tls", "vless", "user", "dial", "relay"; empty: it did not
   std::string detail;  // what the error code does not say
 };
 
@@ -44,10 +46,17 @@ struct Policy {
   Duration downlink_only{std::chrono::seconds(5)};
 };
 
-// Where a request goes: a dialer, and the tag to log. A null dialer refuses.
+// What has passed by an inbound or an outbound. As with Traffic one executor writes it, and who reads adds up.
+struct TagTraffic : Traffic {
+  std::atomic<std::uint64_t> connections{0};  // open
+  std::atomic<std::uint64_t> connections_total{0};
+};
+
+// Where a request goes: a dialer, the tag to log, and where to count. A null dialer refuses.
 struct Route {
   std::string outbound;
   DialerPtr dialer;
+  std::shared_ptr<TagTraffic> traffic = nullptr;  // may be null
 };
 using Router = std::function<Route(const Connection& connection)>;
 
@@ -88,6 +97,9 @@ struct Inbound {
   std::optional<http::ForwardOptions> forward;
   FallbackChooser fallback;  // may be empty
   Router router;
+  // Who may use it now, and on what terms, of those whom the proxy protocol names; null: all of them, without limits.
+  std::shared_ptr<Users> users;
+  std::shared_ptr<TagTraffic> traffic;            // where to count; may be null
   std::function<void(const Connection&)> on_end;  // may be empty
 };
 

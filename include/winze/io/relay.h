@@ -3,22 +3,16 @@
 
 #include <absl/functional/any_invocable.h>
 
-#include <atomic>
 #include <cstdint>
 #include <system_error>
 
 #include "winze/base/time.h"
 #include "winze/io/conduit.h"
+#include "winze/io/meter.h"
 #include "winze/io/pending.h"
 #include "winze/io/stream.h"
 
 namespace winze {
-
-// Bytes carried. Written by the relay's executor at least every 1 MiB, read by anyone.
-struct Traffic {
-  std::atomic<std::uint64_t> up{0};
-  std::atomic<std::uint64_t> down{0};
-};
 
 // The timers of V2Ray's policy of the same names; but zero is no limit here, for all of them.
 struct RelayOptions {
@@ -27,7 +21,8 @@ struct RelayOptions {
   Duration downlink_only{std::chrono::seconds(5)};  // no byte for so long after the uplink has ended
   // How long the server's side waits for the client's first payload, so that an opening can share its packet.
   Duration first_payload{std::chrono::milliseconds(30)};
-  Traffic* traffic = nullptr;  // also counts there, if not null; must outlive the relay
+  // Counts what has been passed on, at least every 1 MiB, and delays or withholds what its allowance does not let pass.
+  Meter meter = {};
 };
 
 struct RelayResult {
@@ -40,7 +35,9 @@ struct RelayResult {
 
 // Relays until both directions have ended, one fails, or a timer ends it; closes both streams and calls the handler.
 // Each direction holds at most one buffer (256 KiB), or, where the bytes pass unchanged between two sockets and there
-// are many of them, one pipe of 1 MiB that the kernel fills and drains (splice).
+// are many of them, one pipe of 1 MiB that the kernel fills and drains (splice); with a rate no more than one piece of
+// it at a time (see Allowance).
+// Dropping the Pending breaks both streams off: neither's peer shall take that for an end.
 Pending relay(Environment& environment, StreamPtr client, StreamPtr server, const RelayOptions& options,
               absl::AnyInvocable<void(RelayResult)> handler);
 

@@ -1,0 +1,30 @@
+// On what terms a user may use an inbound.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "winze/base/time.h"
+
+namespace winze::chain {
+
+// Zero: no limit.
+struct UserLimits {
+  std::uint64_t up = 0;  // bytes per second, of all connections together
+  std::uint64_t down = 0;
+  std::uint64_t quota = 0;        // bytes, both ways together, from when the user was added; kept to the byte
+  std::uint32_t connections = 0;  // at a time
+  // That connections come from at a time. An IPv6 address counts as its network of 64 bits, which one host has.
+  std::uint32_t addresses = 0;
+
+  friend bool operator==(const UserLimits&, const UserLimits&) = default;
+};
+
+struct UserTerms {
+  UserLimits limits = {};
+  std::optional<UnixTime> expiry = {};  // none: never
+
+  friend bool operator==(const UserTerms&, const UserTerms&) = default;
+};
+
+}  // namespace winze::chain

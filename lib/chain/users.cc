@@ -1,0 +1,275 @@
+#include "winze/chain/users.h"
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <list>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "winze/base/error.h"
+
+namespace winze::chain {
+namespace {
+
+constexpr TableCategory::Row kRows[] = {
+    {static_cast<int>(UserErrc::kRemoved), "user removed"},
+    {static_cast<int>(UserErrc::kExpired), "user expired"},
+    {static_cast<int>(UserErrc::kQuotaUsedUp), "quota used up"},
+    {static_cast<int>(UserErrc::kTooManyConnections), "too many connections"},
+    {static_cast<int>(UserErrc::kTooManyAddresses), "too many addresses"},
+};
+const TableCategory kCategory("user", kRows);
+
+// An expiry is a date that an operator has agreed on, not a duration, and the clock may be set while it is waited for:
+// it is looked at so often; in its last second oftener.
+constexpr Duration kLook = std::chrono::seconds(30);
+constexpr Duration kLastLooks = std::chrono::milliseconds(50);
+
+// What counts as one address; nothing for who has none (a Unix socket).
+std::optional<IpAddress> network_of(const IpAddress& address) {
+  const IpAddress plain = address.unmapped();
+  if (plain.is_unspecified()) return std::nullopt;
+  if (plain.is_v4()) return plain;
+  std::array<std::uint8_t, 16> bytes{};
+  std::ranges::copy(plain.bytes().first(8), bytes.begin());
+  return IpAddress::v6(bytes);
+}
+
+std::string of(std::uint64_t there, std::uint64_t allowed) {
+  return std::to_string(there) + " of " + std::to_string(allowed);
+}
+
+}  // namespace
+
+const std::error_category& user_category() noexcept { return kCategory; }
+
+struct Users::State {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<User>, std::less<>> users;
+
+  std::shared_ptr<User> find(std::string_view name) {
+    const std::lock_guard lock(mutex);
+    const auto found = users.find(name);
+    return found != users.end() ? found->second : nullptr;
+  }
+};
+
+struct Users::User {
+  // An open connection.
+  struct Member {
+    Executor executor;
+    std::weak_ptr<Admission::Link> link;
+  };
+
+  User(std::string_view user_name, std::uint32_t user_level)
+      : name(user_name), level(user_level), allowance([this] { notify(); }) {}
+
+  void set(const UserTerms& to) {
+    const std::lock_guard lock(mutex);
+    if (to.limits.up != terms.limits.up) allowance.set_rate(Way::kUp, to.limits.up);
+    if (to.limits.down != terms.limits.down) allowance.set_rate(Way::kDown, to.limits.down);
+    if (to.limits.quota != terms.limits.quota)
+      allowance.set_quota(to.limits.quota, total(Way::kUp) + total(Way::kDown));
+    terms = to;
+  }
+
+  // Under the mutex.
+  std::error_code standing(UnixTime now) const {
+    if (removed) return UserErrc::kRemoved;
+    if (terms.expiry && *terms.expiry <= now) return UserErrc::kExpired;
+    return allowance.is_spent() ? std::error_code(UserErrc::kQuotaUsedUp) : std::error_code();
+  }
+
+  // Has every connection look at its standing.
+  void notify() {
+    const std::lock_guard lock(mutex);
+    for (const Member& member : members) post_review(member);
+  }
+  static void post_review(const Member& member);
+
+  std::uint64_t total(Way way) const {
+    std::uint64_t sum = 0;
+    for (const auto& [environment, traffic] : shards) {
+      sum += (way == Way::kUp ? traffic->up : traffic->down).load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
+
+  // The counter of one executor.
+  const std::shared_ptr<Traffic>& shard(const Environment& environment) {
+    const auto found = std::ranges::find(shards, &environment, [](const auto& shard) { return shard.first; });
+    if (found != shards.end()) return found->second;
+    return shards.emplace_back(&environment, std::make_shared<Traffic>()).second;
+  }
+
+  UserStatistics statistics() {
+    const std::lock_guard lock(mutex);
+    return {.name = name,
+            .level = level,
+            .terms = terms,
+            .up = total(Way::kUp),
+            .down = total(Way::kDown),
+            .connections = members.size(),
+            .connections_total = connections_total,
+            .refused = refused,
+            .addresses = addresses.size()};
+  }
+
+  const std::string name;
+  const std::uint32_t level;
+  std::mutex mutex;  // guards what follows, but for the allowance
+  UserTerms terms;
+  bool removed = false;
+  std::list<Member> members;
+  std::map<IpAddress, std::size_t> addresses;  // and their connections
+  std::vector<std::pair<const Environment*, std::shared_ptr<Traffic>>> shards;
+  std::uint64_t connections_total = 0;
+  std::uint64_t refused = 0;
+  Allowance allowance;
+};
+
+// A session's place among the connections of its user.
+struct Admission::Link : std::enable_shared_from_this<Link> {
+  Link(Environment& env, std::shared_ptr<Users::User> of_user, absl::AnyInvocable<void(std::error_code)> on_dismiss)
+      : environment(env), user(std::move(of_user)), dismiss(std::move(on_dismiss)) {}
+
+  // On the session's executor.
+  void review() {
+    if (!dismiss) return;
+    const UnixTime now = environment.clock.unix_now();
+    std::unique_lock lock(user->mutex);
+    const std::error_code error = user->standing(now);
+    const std::optional<UnixTime> expiry = user->terms.expiry;
+    lock.unlock();
+    if (error) return std::exchange(dismiss, nullptr)(error);
+    if (expiry) {
+      wait(*expiry - now);
+    } else if (timer) {
+      timer->disarm();
+    }
+  }
+
+  void wait(UnixTime seconds_left) {
+    if (!timer) timer = environment.clock.make_timer();
+    const Duration look =
+        seconds_left < 2 ? kLastLooks : std::min<Duration>(kLook, std::chrono::seconds(seconds_left - 1));
+    timer->arm(environment.clock.now() + look, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->review();
+    });
+  }
+
+  Environment& environment;
+  std::shared_ptr<Users::User> user;
+  absl::AnyInvocable<void(std::error_code)> dismiss;
+  TimerPtr timer;
+  std::list<Users::User::Member>::iterator place;
+  std::optional<IpAddress> from;
+};
+
+void Users::User::post_review(const Member& member) {
+  asio::post(member.executor, [weak = member.link] {
+    if (const auto link = weak.lock()) link->review();
+  });
+}
+
+Admission::Admission(std::shared_ptr<Link> link) : link_(std::move(link)) {}
+
+Admission::~Admission() {
+  link_->dismiss = nullptr;
+  Users::User& user = *link_->user;
+  const std::lock_guard lock(user.mutex);
+  user.members.erase(link_->place);
+  if (!link_->from) return;
+  const auto address = user.addresses.find(*link_->from);
+  if (--address->second == 0) user.addresses.erase(address);
+}
+
+Users::Users() : state_(std::make_shared<State>()) {}
+Users::~Users() = default;
+
+bool Users::add(std::string_view name, std::uint32_t level, const UserTerms& terms) {
+  auto user = std::make_shared<User>(name, level);
+  user->set(terms);
+  const std::lock_guard lock(state_->mutex);
+  return state_->users.try_emplace(std::string(name), std::move(user)).second;
+}
+
+bool Users::remove(std::string_view name) {
+  std::shared_ptr<User> user;
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto found = state_->users.find(name);
+    if (found == state_->users.end()) return false;
+    user = std::move(found->second);
+    state_->users.erase(found);
+  }
+  {
+    const std::lock_guard lock(user->mutex);
+    user->removed = true;
+  }
+  user->notify();
+  return true;
+}
+
+bool Users::update(std::string_view name, const UserTerms& terms) {
+  const auto user = state_->find(name);
+  if (!user) return false;
+  user->set(terms);
+  user->notify();
+  return true;
+}
+
+std::optional<UserStatistics> Users::find(std::string_view name) const {
+  const auto user = state_->find(name);
+  return user ? std::optional(user->statistics()) : std::nullopt;
+}
+
+std::vector<UserStatistics> Users::list() const {
+  std::vector<std::shared_ptr<User>> users;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (const auto& [name, user] : state_->users) users.push_back(user);
+  }
+  std::vector<UserStatistics> out;
+  out.reserve(users.size());
+  for (const auto& user : users) out.push_back(user->statistics());
+  return out;
+}
+
+Users::Decision Users::admit(Environment& environment, std::string_view name, const IpAddress& from,
+                             absl::AnyInvocable<void(std::error_code)> dismiss) {
+  const auto user = state_->find(name);
+  // Its credential was still known a moment ago.
+  if (!user) return {.error = UserErrc::kRemoved, .detail = {}, .admission = nullptr};
+  auto link = std::make_shared<Admission::Link>(environment, user, std::move(dismiss));
+  link->from = network_of(from);
+  std::unique_lock lock(user->mutex);
+  const UserLimits& limits = user->terms.limits;
+  const auto refuse = [&](std::error_code error, std::string detail = {}) {
+    ++user->refused;
+    return Decision{.error = error, .detail = std::move(detail), .admission = nullptr};
+  };
+  const UnixTime now = environment.clock.unix_now();
+  if (std::error_code error = user->standing(now)) return refuse(error);
+  if (limits.connections != 0 && user->members.size() >= limits.connections) {
+    return refuse(UserErrc::kTooManyConnections, of(user->members.size(), limits.connections));
+  }
+  const bool is_new = link->from && !user->addresses.contains(*link->from);
+  if (is_new && limits.addresses != 0 && user->addresses.size() >= limits.addresses) {
+    return refuse(UserErrc::kTooManyAddresses, of(user->addresses.size(), limits.addresses));
+  }
+  if (link->from) ++user->addresses[*link->from];
+  link->place = user->members.insert(user->members.end(), {environment.executor, link});
+  ++user->connections_total;
+  Decision out;
+  out.admission.reset(new Admission(link));
+  out.admission->meter_ = Meter(std::shared_ptr<Allowance>(user, &user->allowance));
+  out.admission->meter_.add(user->shard(environment));
+  const std::optional<UnixTime> expiry = user->terms.expiry;
+  lock.unlock();
+  if (expiry) link->wait(*expiry - now);
+  return out;
+}
+
+}  // namespace winze::chain
