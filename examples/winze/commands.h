@@ -16,6 +16,8 @@ struct RunOptions {
   std::string log_level;
   std::string log_format = "text";
   unsigned grace_seconds = 5;
+  std::string stats_file = "-";
+  unsigned stats_seconds = 0;
 };
 
 int run(const ConfigFiles& files, const RunOptions& options);

@@ -18,7 +18,9 @@ int main(int argc, char** argv) {
   };
 
   CLI::App* run_command =
-      app.add_subcommand("run", "Run a configuration until SIGINT or SIGTERM; SIGHUP re-reads certificates");
+      app.add_subcommand("run",
+                         "Run a configuration until SIGINT or SIGTERM; SIGHUP re-reads certificates, SIGUSR1 "
+                         "writes statistics");
   config_options(run_command);
   run_command
       ->add_option("--threads", run.threads,
@@ -31,6 +33,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   run_command->add_option("--grace", run.grace_seconds, "Seconds that connections have to finish after SIGTERM")
       ->check(CLI::Range(0, 3600))
+      ->capture_default_str();
+  run_command
+      ->add_option("--stats-file", run.stats_file,
+                   "Where statistics go: traffic and connections by inbound, outbound and user, as one JSON object. A "
+                   "file is replaced as a whole; - is a line on standard output")
+      ->capture_default_str();
+  run_command
+      ->add_option("--stats-interval", run.stats_seconds,
+                   "Seconds from one writing of them to the next; 0: on SIGUSR1 only")
+      ->check(CLI::Range(0, 86400))
       ->capture_default_str();
   CLI::App* check_command =
       app.add_subcommand("check", "Read a configuration and its certificates, and say what is wrong with them");

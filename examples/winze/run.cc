@@ -6,6 +6,7 @@
 #include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -45,6 +46,17 @@ node::LogOptions::Level to_level(const std::string& name) {
   return name == "error" ? Level::kError : Level::kNone;
 }
 
+// Who reads the file sees the old text or the new one, whole. "-" is standard output.
+std::error_code replace_file(const std::string& name, const std::string& text) {
+  const std::string fresh = name + ".new";
+  std::FILE* file = name == "-" ? stdout : std::fopen(fresh.c_str(), "w");
+  if (file == nullptr) return {errno, std::system_category()};
+  bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0;
+  if (file == stdout) return written ? std::error_code() : std::error_code(errno, std::system_category());
+  written = std::fclose(file) == 0 && written && std::rename(fresh.c_str(), name.c_str()) == 0;
+  return written ? std::error_code() : std::error_code(errno, std::system_category());
+}
+
 class Runner {
  public:
   Runner(node::NodeOptions options, const RunOptions& run) : options_(std::move(options)), run_(run) {}
@@ -73,12 +85,15 @@ class Runner {
     auto contexts = node::TlsContexts::create(options_);
     if (!contexts.ok()) return contexts.status();
     contexts_ = std::move(*contexts);
+    auto ledger = node::Ledger::create(options_);
+    if (!ledger.ok()) return ledger.status();
+    ledger_ = std::move(*ledger);
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
     const unsigned threads = run_.threads != 0 ? run_.threads : cores;
     for (unsigned i = 0; i < threads; ++i) {
       auto worker = std::make_unique<Worker>();
       worker->system.environment().observer = log_.get();
-      auto instance = node::Instance::create(worker->system, options_, contexts_, *log_);
+      auto instance = node::Instance::create(worker->system, options_, contexts_, *log_, ledger_);
       if (!instance.ok()) return instance.status();
       worker->instance = std::move(*instance);
       if (absl::Status status = worker->instance->listen({.index = i, .count = threads}); !status.ok()) return status;
@@ -89,13 +104,20 @@ class Runner {
 
   void watch_signals() {
     signals_ = std::make_unique<asio::signal_set>(workers_[0]->context, SIGINT, SIGTERM, SIGHUP);
+    signals_->add(SIGUSR1);
     wait_for_signal();
+    if (run_.stats_seconds != 0) {
+      stats_timer_ = workers_[0]->system.environment().clock.make_timer();
+      wait_for_statistics();
+    }
   }
 
   void wait_for_signal() {
     signals_->async_wait([this](std::error_code error, int signal) {
       if (error) return;
-      if (signal == SIGHUP) {
+      if (signal == SIGUSR1) {
+        write_statistics();
+      } else if (signal == SIGHUP) {
         const absl::Status status = contexts_->reload();
         log_->message(status.ok() ? Severity::kInfo : Severity::kError,
                       status.ok() ? std::string_view("certificates read again") : message_of(status));
@@ -111,13 +133,32 @@ class Runner {
     });
   }
 
+  void wait_for_statistics() {
+    const auto next = workers_[0]->system.environment().clock.now() + std::chrono::seconds(run_.stats_seconds);
+    stats_timer_->arm(next, [this] {
+      write_statistics();
+      wait_for_statistics();
+    });
+  }
+
+  void write_statistics() {
+    const std::string text = ledger_->statistics().to_json() + "\n";
+    const std::error_code error = replace_file(run_.stats_file, text);
+    if (error) log_->message(Severity::kError, "statistics: " + run_.stats_file + ": " + error.message());
+  }
+
   void stop() {
     draining_ = workers_.size();
     for (auto& worker : workers_) {
       asio::post(worker->context, [this, &worker = *worker] {
         worker.instance->stop(std::chrono::seconds(run_.grace_seconds), [this, &worker] {
           worker.work.reset();
-          if (--draining_ == 0) asio::post(workers_[0]->context, [this] { signals_->cancel(); });
+          if (--draining_ == 0) {
+            asio::post(workers_[0]->context, [this] {
+              signals_->cancel();
+              stats_timer_.reset();
+            });
+          }
         });
       });
     }
@@ -127,7 +168,9 @@ class Runner {
   RunOptions run_;
   std::unique_ptr<node::Log> log_;
   std::shared_ptr<node::TlsContexts> contexts_;
+  std::shared_ptr<node::Ledger> ledger_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  TimerPtr stats_timer_;
   std::unique_ptr<asio::signal_set> signals_;
   bool stopping_ = false;
   std::atomic<std::size_t> draining_{0};

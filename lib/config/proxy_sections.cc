@@ -21,7 +21,10 @@ node::Account read_account(ObjectReader& object) {
 std::vector<node::Account> read_accounts(ObjectReader& object) {
   std::vector<node::Account> out;
   for (std::string_view key : {"accounts", "users"}) {
-    object.objects(key, [&](ObjectReader& account) { out.push_back(read_account(account)); });
+    object.objects(key, [&](ObjectReader& account) {
+      out.push_back(read_account(account));
+      out.back().terms = read_terms(account);
+    });
   }
   return out;
 }
@@ -81,7 +84,10 @@ node::HttpInbound read_http_inbound(ObjectReader object) {
 node::VlessInbound read_vless_inbound(ObjectReader object) {
   node::VlessInbound out;
   for (std::string_view key : {"clients", "users"}) {
-    object.objects(key, [&](ObjectReader& user) { out.users.push_back(read_vless_user(user)); });
+    object.objects(key, [&](ObjectReader& user) {
+      out.users.push_back(read_vless_user(user));
+      out.users.back().terms = read_terms(user);
+    });
   }
   const std::string decryption = object.string("decryption");
   if (decryption != "none") {

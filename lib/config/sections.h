@@ -11,6 +11,8 @@ enum class Side { kInbound, kOutbound };
 node::InboundOptions read_inbound(ObjectReader& object);
 node::OutboundOptions read_outbound(ObjectReader& object);
 node::StreamSettings read_stream(ObjectReader object, Side side);
+// "expiry" and "limits" of a user of an inbound.
+chain::UserTerms read_terms(ObjectReader& object);
 node::LogOptions read_log(ObjectReader object);
 void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node::PolicyLevel>>& levels);
 

@@ -1,4 +1,5 @@
 #include "proxy_fields.h"
+#include "sections.h"
 
 namespace winze::config {
 namespace {
@@ -18,7 +19,10 @@ node::TrojanUser read_user(ObjectReader& object) {
 node::TrojanInbound read_trojan_inbound(ObjectReader object) {
   node::TrojanInbound out;
   for (std::string_view key : {"clients", "users"}) {
-    object.objects(key, [&](ObjectReader& user) { out.users.push_back(read_user(user)); });
+    object.objects(key, [&](ObjectReader& user) {
+      out.users.push_back(read_user(user));
+      out.users.back().terms = read_terms(user);
+    });
   }
   out.fallbacks = read_fallbacks(object);
   object.finish();

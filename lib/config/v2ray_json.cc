@@ -35,16 +35,17 @@ void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node:
       out.idle = level.seconds("connIdle", out.idle);
       out.uplink_only = level.seconds("uplinkOnly", out.uplink_only);
       out.downlink_only = level.seconds("downlinkOnly", out.downlink_only);
-      level.refuse({"statsUserUplink", "statsUserDownlink", "statsUserOnline"}, "statistics are not supported yet");
+      // All users are counted, whatever their level.
+      level.ignore({"statsUserUplink", "statsUserDownlink", "statsUserOnline"});
       level.warn("bufferSize", "not used: a direction holds one buffer");
       level.finish();
       levels.emplace_back(number, out);
     }
   }
   ObjectReader system = object.object("system");
-  system.refuse({"statsInboundUplink", "statsInboundDownlink", "statsOutboundUplink", "statsOutboundDownlink"},
-                "statistics are not supported yet");
-  system.ignore({"overrideAccessLogDest"});
+  // And all tags.
+  system.ignore({"statsInboundUplink", "statsInboundDownlink", "statsOutboundUplink", "statsOutboundDownlink",
+                 "overrideAccessLogDest"});
   system.finish();
   object.finish();
 }

@@ -32,29 +32,24 @@ chain::Policy to_policy(const PolicyLevel& level) {
           .downlink_only = or_at_once(level.downlink_only)};
 }
 
-std::shared_ptr<const Credentials> to_credentials(const std::vector<Account>& accounts, std::uint32_t level) {
-  if (accounts.empty()) return nullptr;
-  auto list = std::make_shared<PasswordList>();
-  for (const Account& account : accounts) {
-    list->add(account.user, as_text(account.password.span()), account.level.value_or(level));
-  }
-  return list;
-}
-
 class Builder {
  public:
-  Builder(Environment& environment, const NodeOptions& options, std::size_t index, const TlsContexts& contexts)
+  Builder(Environment& environment, const NodeOptions& options, std::size_t index, const TlsContexts& contexts,
+          Ledger& ledger)
       : environment_(environment),
         options_(options),
         index_(index),
         inbound_(options.inbounds[index]),
         contexts_(contexts),
+        ledger_(ledger),
         out_(std::make_shared<chain::Inbound>()) {}
 
   absl::StatusOr<std::shared_ptr<chain::Inbound>> build() {
     out_->tag = inbound_.tag;
     out_->policy = to_policy(options_.policy(0));
     out_->policy_of = [&options = options_](std::uint32_t level) { return to_policy(options.policy(level)); };
+    out_->traffic = ledger_.count_inbound(index_);
+    if (InboundUsers* users = ledger_.users_at(index_)) out_->users = users->live();
     add_transports();
     const absl::Status status = std::visit([&](const auto& settings) { return add(settings); }, inbound_.settings);
     if (!status.ok()) return status;
@@ -140,8 +135,32 @@ class Builder {
   // The policy is the inbound's level's until an account says otherwise.
   std::shared_ptr<const Credentials> take_accounts(const std::vector<Account>& accounts, std::uint32_t level) {
     out_->policy = to_policy(options_.policy(level));
-    if (accounts.empty()) out_->policy_of = nullptr;
-    return to_credentials(accounts, level);
+    if (accounts.empty()) {
+      out_->policy_of = nullptr;
+      return nullptr;
+    }
+    return attach<PasswordList, Account>(
+        [](PasswordList& list, const Account& account) {
+          list.add(account.user, as_text(account.password.span()), *account.level);
+        },
+        [](PasswordList& list, const Account& account) { list.remove(account.user); });
+  }
+
+  // A table of the protocol's that follows the users of the inbound. The table keeps what the ledger tells.
+  template <typename Table, typename User>
+  std::shared_ptr<Table> attach(void (*on_add)(Table&, const User&), void (*on_remove)(Table&, const User&)) {
+    struct Followed {
+      Table table;
+      std::shared_ptr<CredentialTable> changes = std::make_shared<CredentialTable>();
+    };
+    auto followed = std::make_shared<Followed>();
+    Table* table = &followed->table;
+    followed->changes->add = [table, on_add](const InboundUser& user) { on_add(*table, std::get<User>(user)); };
+    followed->changes->remove = [table, on_remove](const InboundUser& user) {
+      on_remove(*table, std::get<User>(user));
+    };
+    ledger_.users_at(index_)->attach(environment_.executor, followed->changes);
+    return std::shared_ptr<Table>(followed, table);
   }
 
   absl::Status add(const HttpInbound& settings) {
@@ -167,15 +186,11 @@ class Builder {
     out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest&) {
       return vless::stream_conduit(environment, std::move(stream));
     };
-    auto users = std::make_shared<vless::UserTable>();
-    for (std::size_t i = 0; i < settings.users.size(); ++i) {
-      const VlessUser& user = settings.users[i];
-      const std::string where = ".settings.clients[" + std::to_string(i) + "].id";
-      const std::optional<Uuid> id = parse_user_id(user.id);
-      if (!id) return error(where, "\"" + user.id + "\" is not a UUID, nor 1 to 30 characters that stand for one");
-      vless::Account account{.name = user.email.empty() ? id->to_string() : user.email, .level = user.level};
-      if (!users->add(*id, std::move(account))) return error(where, "another user has this id");
-    }
+    auto users = attach<vless::UserTable, VlessUser>(
+        [](vless::UserTable& table, const VlessUser& user) {
+          table.add(*parse_user_id(user.id), {.name = user.email, .level = user.level});
+        },
+        [](vless::UserTable& table, const VlessUser& user) { table.remove(*parse_user_id(user.id)); });
     out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users))](const chain::Connection&) {
       return std::make_unique<vless::ServerCodec>(users);
     };
@@ -214,15 +229,11 @@ class Builder {
     out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest&) {
       return trojan::stream_conduit(environment, std::move(stream));
     };
-    auto users = std::make_shared<trojan::UserTable>();
-    for (std::size_t i = 0; i < settings.users.size(); ++i) {
-      const TrojanUser& user = settings.users[i];
-      // A name that tells nothing of the password.
-      ProxyAccount account{.name = user.email.empty() ? "user" + std::to_string(i) : user.email, .level = user.level};
-      if (!users->add(as_text(user.password.span()), std::move(account))) {
-        return error(".settings.clients[" + std::to_string(i) + "].password", "another user has this password");
-      }
-    }
+    auto users = attach<trojan::UserTable, TrojanUser>(
+        [](trojan::UserTable& table, const TrojanUser& user) {
+          table.add(as_text(user.password.span()), {.name = user.email, .level = user.level});
+        },
+        [](trojan::UserTable& table, const TrojanUser& user) { table.remove(user.email); });
     out_->make_proxy = [users = std::shared_ptr<const trojan::Users>(std::move(users))](const chain::Connection&) {
       return std::make_unique<trojan::ServerCodec>(users);
     };
@@ -241,14 +252,16 @@ class Builder {
   std::size_t index_;
   const InboundOptions& inbound_;
   const TlsContexts& contexts_;
+  Ledger& ledger_;
   std::shared_ptr<chain::Inbound> out_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<chain::Inbound>> make_inbound(Environment& environment, const NodeOptions& options,
-                                                             std::size_t index, const TlsContexts& contexts) {
-  return Builder(environment, options, index, contexts).build();
+                                                             std::size_t index, const TlsContexts& contexts,
+                                                             Ledger& ledger) {
+  return Builder(environment, options, index, contexts, ledger).build();
 }
 
 }  // namespace winze::node

@@ -16,6 +16,7 @@ struct Instance::Parts {
   const NodeOptions& options;
   std::shared_ptr<TlsContexts> contexts;
   Log& log;
+  std::shared_ptr<Ledger> ledger;
   std::vector<Outbound> outbounds;
   std::vector<std::shared_ptr<chain::Inbound>> inbounds;
   std::vector<std::unique_ptr<chain::Server>> servers;
@@ -104,18 +105,26 @@ Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Instance::~Instance() = default;
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
-                                                           std::shared_ptr<TlsContexts> contexts, Log& log) {
+                                                           std::shared_ptr<TlsContexts> contexts, Log& log,
+                                                           std::shared_ptr<Ledger> ledger) {
   if (absl::Status status = check(options); !status.ok()) return status;
-  std::unique_ptr<Parts> parts(new Parts{environment, options, std::move(contexts), log, {}, {}, {}, 0, nullptr});
+  if (!ledger) {
+    auto own = Ledger::create(options);
+    if (!own.ok()) return own.status();
+    ledger = std::move(*own);
+  }
+  std::unique_ptr<Parts> parts(
+      new Parts{environment, options, std::move(contexts), log, std::move(ledger), {}, {}, {}, 0, nullptr});
   auto outbounds = make_outbounds(environment, options, *parts->contexts);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
+  auto first_traffic = parts->ledger->count_outbound(0);
   for (std::size_t i = 0; i < options.inbounds.size(); ++i) {
-    auto inbound = make_inbound(environment, options, i, *parts->contexts);
+    auto inbound = make_inbound(environment, options, i, *parts->contexts, *parts->ledger);
     if (!inbound.ok()) return inbound.status();
     const Outbound& first = parts->outbounds.front();
-    (*inbound)->router = [&first](const chain::Connection&) {
-      return chain::Route{.outbound = first.tag, .dialer = first.dialer};
+    (*inbound)->router = [&first, first_traffic](const chain::Connection&) {
+      return chain::Route{.outbound = first.tag, .dialer = first.dialer, .traffic = first_traffic};
     };
     (*inbound)->on_end = [&log](const chain::Connection& connection) { log.on_connection(connection); };
     parts->inbounds.push_back(std::move(*inbound));
@@ -183,6 +192,8 @@ void Instance::stop(Duration grace, absl::AnyInvocable<void()> drained) {
     });
   }
 }
+
+const std::shared_ptr<Ledger>& Instance::ledger() const { return parts_->ledger; }
 
 DialerPtr Instance::outbound(std::string_view tag) const {
   for (const Outbound& outbound : parts_->outbounds) {

@@ -8,6 +8,10 @@ void PasswordList::add(std::string_view user, std::string_view password, std::ui
   accounts_.push_back({std::string(user), Secret(password), level});
 }
 
+bool PasswordList::remove(std::string_view user) {
+  return std::erase_if(accounts_, [&](const Account& account) { return account.user == user; }) != 0;
+}
+
 std::optional<ProxyAccount> PasswordList::check(std::string_view user, std::string_view password) const {
   const Account* found = nullptr;
   for (const Account& account : accounts_) {

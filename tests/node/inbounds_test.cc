@@ -20,7 +20,10 @@ struct Fixture {
   explicit Fixture(NodeOptions node_options) : options(std::move(node_options)) {
     auto contexts = TlsContexts::create(options);
     REQUIRE(contexts.ok());
-    auto made = make_inbound(sim.environment(), options, 0, **contexts);
+    auto made_ledger = Ledger::create(options);
+    REQUIRE(made_ledger.ok());
+    ledger = std::move(*made_ledger);
+    auto made = make_inbound(sim.environment(), options, 0, **contexts, *ledger);
     REQUIRE(made.ok());
     inbound = std::move(*made);
     inbound->router = [this](const chain::Connection&) { return chain::Route{"out", dialer}; };
@@ -48,6 +51,7 @@ struct Fixture {
   TimePoint begun = sim.now();
   NodeOptions options;
   std::shared_ptr<test::FakeDialer> dialer = std::make_shared<test::FakeDialer>(sim.environment());
+  std::shared_ptr<Ledger> ledger;
   std::shared_ptr<chain::Inbound> inbound;
   StreamPtr client;
   Pending session;

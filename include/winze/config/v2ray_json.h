@@ -4,6 +4,15 @@
 // not supported here, is an error that says where and what would be accepted:
 //
 //   outbounds[0].streamSettings.tlsSettings.serverNme: unknown key; did you mean "serverName"? (client.json:12:9)
+// Beyond V2Ray's keys, the users of inbounds (clients, accounts) take
+//
+//   "expiry": "2027-01-31T12:00:00Z"   also a date, or seconds since 1970
+//   "limits": {"up": "1MiB", "down": "1MiB",    bytes per second, of all connections of the user together
+//              "quota": "100GB",                bytes both ways together, since the start
+//              "connections": 32,               at a time
+//              "addresses": 3}                  that they come from at a time
+//
+// Traffic is counted by user and by tag always: "stats" and the "stats..." keys of "policy" are read, and mean nothing.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,5 +1,5 @@
 // A configuration at work on one executor: its listeners, its chains, its connections. A host with several threads
-// makes one Instance per thread from the same options, contexts and log; the listeners then share their ports.
+// makes one Instance per thread from the same options, contexts, log and ledger; the listeners then share their ports.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -11,6 +11,7 @@
 
 #include "winze/chain/server.h"
 #include "winze/io/environment.h"
+#include "winze/node/ledger.h"
 #include "winze/node/log.h"
 #include "winze/node/options.h"
 #include "winze/node/tls_contexts.h"
@@ -26,9 +27,10 @@ struct Share {
 class Instance {
  public:
   // Checks `options` as a whole and builds the outbounds; nothing listens yet. The arguments by reference, and the log,
-  // must outlive the instance. Errors begin with the path in the configuration.
+  // must outlive the instance. Errors begin with the path in the configuration. Without a ledger it has one of its own.
   static absl::StatusOr<std::unique_ptr<Instance>> create(Environment& environment, const NodeOptions& options,
-                                                          std::shared_ptr<TlsContexts> contexts, Log& log);
+                                                          std::shared_ptr<TlsContexts> contexts, Log& log,
+                                                          std::shared_ptr<Ledger> ledger = nullptr);
   ~Instance();
 
   // Opens every inbound, of several instances with SO_REUSEPORT. A Unix socket cannot be shared so: the first instance
@@ -39,6 +41,8 @@ class Instance {
   std::size_t connections() const;
   // Stops accepting; `drained` is called when the last connection has ended, at the latest `grace` after now.
   void stop(Duration grace, absl::AnyInvocable<void()> drained);
+  // The users and counters, to be used from any thread.
+  const std::shared_ptr<Ledger>& ledger() const;
   // The dialer of an outbound by its tag; empty: the default one. Null where there is none.
   DialerPtr outbound(std::string_view tag) const;
 

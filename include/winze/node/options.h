@@ -13,6 +13,7 @@
 #include "winze/base/address.h"
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
+#include "winze/chain/user_terms.h"
 
 namespace winze::node {
 
@@ -90,19 +91,27 @@ struct Account {  // SOCKS and HTTP
   std::string user;
   Secret password;
   std::optional<std::uint32_t> level = {};  // of an inbound's; none: that of the inbound
+  chain::UserTerms terms = {};              // of an inbound's, as of all users below
 };
 
 struct VlessUser {
   std::string id;  // a UUID, or a text of at most 30 characters that stands for one
   std::string email;
   std::uint32_t level = 0;
+  chain::UserTerms terms = {};
 };
 
 struct TrojanUser {
   Secret password;
   std::string email;
   std::uint32_t level = 0;
+  chain::UserTerms terms = {};
 };
+
+// A user of an inbound, with the credential of its protocol. Its name is the account's, or the e-mail address; no two
+// users of an inbound have the same. Without an address it is the id, or of those whose credential is a password a name
+// that is made for them ("user0").
+using InboundUser = std::variant<Account, VlessUser, TrojanUser>;
 
 // --- inbounds ---
 

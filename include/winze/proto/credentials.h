@@ -29,6 +29,8 @@ class Credentials {
 class PasswordList final : public Credentials {
  public:
   void add(std::string_view user, std::string_view password, std::uint32_t level = 0);
+  // False when there is none of this name.
+  bool remove(std::string_view user);
   std::optional<ProxyAccount> check(std::string_view user, std::string_view password) const override;
 
  private:

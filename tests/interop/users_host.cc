@@ -1,0 +1,81 @@
+// A host that embeds a node and changes its users from a thread of its own, as told on standard input:
+//
+//   remove TAG NAME | limit TAG NAME UP DOWN QUOTA | add TAG ID NAME | statistics
+//
+// Each is answered by one line, "ok" or what went wrong. The first line says "listening".
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "winze/base/status.h"
+#include "winze/config/v2ray_json.h"
+#include "winze/io/system.h"
+#include "winze/node/instance.h"
+
+using namespace winze;
+
+namespace {
+
+int fail(const absl::Status& status) {
+  std::fprintf(stderr, "users_host: %s\n", std::string(message_of(status)).c_str());
+  return 1;
+}
+
+std::string answer(node::Ledger& ledger, const std::string& line) {
+  std::istringstream words(line);
+  std::string command, tag, name;
+  words >> command;
+  if (command == "statistics") return ledger.statistics().to_json();
+  words >> tag;
+  node::InboundUsers* users = ledger.users(tag);
+  if (users == nullptr) return "no users at " + tag;
+  if (command == "remove") {
+    words >> name;
+    return users->remove(name) ? "ok" : "nobody";
+  }
+  if (command == "limit") {
+    chain::UserTerms terms;
+    words >> name >> terms.limits.up >> terms.limits.down >> terms.limits.quota;
+    return users->update(name, terms) ? "ok" : "nobody";
+  }
+  node::VlessUser user;
+  words >> user.id >> user.email;
+  const absl::Status status = users->add(user);
+  return status.ok() ? "ok" : std::string(message_of(status));
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  std::ifstream file(argv[1]);
+  const config::Source source{argv[1], std::string(std::istreambuf_iterator<char>(file), {})};
+  auto config = config::read_v2ray_json(std::span(&source, 1));
+  if (!config.ok()) return fail(config.status());
+  auto contexts = node::TlsContexts::create(config->options);
+  if (!contexts.ok()) return fail(contexts.status());
+  auto ledger = node::Ledger::create(config->options);
+  if (!ledger.ok()) return fail(ledger.status());
+  std::unique_ptr<node::Log> log;
+  if (absl::Status status =
+          node::Log::create({.access_file = std::string(argv[1]) + ".access"}, node::LogFormat::kText, log);
+      !status.ok()) {
+    return fail(status);
+  }
+  asio::io_context context(1);
+  SystemEnvironment system(context.get_executor());
+  auto instance = node::Instance::create(system, config->options, *contexts, *log, *ledger);
+  if (!instance.ok()) return fail(instance.status());
+  if (absl::Status status = (*instance)->listen(); !status.ok()) return fail(status);
+  std::thread loop([&] { context.run(); });
+  std::cout << "listening" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) std::cout << answer(**ledger, line) << std::endl;
+  asio::post(context, [&] { (*instance)->stop(Duration(0), [] {}); });
+  loop.join();
+  return 0;
+}
