@@ -20,8 +20,21 @@ struct RunOptions {
   unsigned stats_seconds = 0;
 };
 
+struct LinkOptions {
+  std::string link;
+  bool outbound_only = false;
+  std::string listen = "127.0.0.1:1080";
+  // Or the other way round:
+  std::vector<std::string> from;
+  std::string tag;
+  std::string user;
+  std::string host;
+  std::string server_name;
+};
+
 int run(const ConfigFiles& files, const RunOptions& options);
 int check(const ConfigFiles& files);
+int link(const LinkOptions& options);
 int uuid();
 int version();
 

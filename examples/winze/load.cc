@@ -22,9 +22,9 @@ std::optional<std::string> variable(std::string_view name) {
 
 }  // namespace
 
-std::optional<node::NodeOptions> load(const ConfigFiles& files) {
+std::optional<std::vector<config::Source>> read_sources(const std::vector<std::string>& names) {
   std::vector<config::Source> sources;
-  for (const std::string& name : files.names) {
+  for (const std::string& name : names) {
     std::ifstream file;
     if (name != "-") file.open(name, std::ios::binary);
     std::istream& in = name == "-" ? std::cin : file;
@@ -34,7 +34,13 @@ std::optional<node::NodeOptions> load(const ConfigFiles& files) {
     }
     sources.push_back({name, std::string(std::istreambuf_iterator<char>(in), {})});
   }
-  auto config = config::read_v2ray_json(sources, {.lenient = files.lenient, .environment = variable});
+  return sources;
+}
+
+std::optional<node::NodeOptions> load(const ConfigFiles& files) {
+  const auto sources = read_sources(files.names);
+  if (!sources) return std::nullopt;
+  auto config = config::read_v2ray_json(*sources, {.lenient = files.lenient, .environment = variable});
   if (!config.ok()) {
     std::fprintf(stderr, "winze: %s\n", std::string(message_of(config.status())).c_str());
     return std::nullopt;

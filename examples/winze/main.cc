@@ -47,12 +47,36 @@ int main(int argc, char** argv) {
   CLI::App* check_command =
       app.add_subcommand("check", "Read a configuration and its certificates, and say what is wrong with them");
   config_options(check_command);
+  winze::tool::LinkOptions link;
+  CLI::App* link_command = app.add_subcommand(
+      "link", "Turn a share link (vless, vmess, trojan, ss) into a configuration, or a part of one into a link");
+  auto* link_text = link_command->add_option("link", link.link, "The link; what is printed is ready for `winze run`");
+  link_command->add_flag("--outbound", link.outbound_only, "Print the outbound alone, to be put into a configuration");
+  link_command->add_option("--listen", link.listen, "Where the configuration serves SOCKS and HTTP")
+      ->capture_default_str();
+  auto* link_from =
+      link_command->add_option("--from", link.from, "Print the link of a part of this configuration instead")
+          ->excludes(link_text);
+  auto* link_tag = link_command->add_option("--tag", link.tag, "Of the outbound, or the inbound")->needs(link_from);
+  link_from->needs(link_tag);
+  link_command
+      ->add_option("--user", link.user,
+                   "Of an inbound: whose link, by e-mail address or id; needed when there are several")
+      ->needs(link_from);
+  link_command->add_option("--host", link.host, "Of an inbound: where clients find the server")->needs(link_from);
+  link_command
+      ->add_option("--sni", link.server_name, "Of an inbound with TLS: the name in its certificate, if not the host")
+      ->needs(link_from);
+  link_command->callback([&] {
+    if (link.link.empty() && link.from.empty()) throw CLI::RequiredError("a link, or --from");
+  });
   CLI::App* uuid_command = app.add_subcommand("uuid", "Print a new random user id");
   CLI::App* version_command = app.add_subcommand("version", "Print the versions of winze and of what it is built on");
   CLI11_PARSE(app, argc, argv);
 
   if (*run_command) return winze::tool::run(files, run);
   if (*check_command) return winze::tool::check(files);
+  if (*link_command) return winze::tool::link(link);
   if (*uuid_command) return winze::tool::uuid();
   return *version_command ? winze::tool::version() : 2;
 }
