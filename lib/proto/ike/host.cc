@@ -1,6 +1,7 @@
 #include "host.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "key_log.h"
 #include "sa.h"
@@ -12,8 +13,13 @@ constexpr std::size_t kMarkerSize = 4;
 
 }  // namespace
 
-Host::Host(EngineOptions given, Random& source) : options(std::move(given)), random(source) {}
-Host::~Host() { sas.clear(); }
+Host::Host(EngineOptions given, Random& source) : options(std::move(given)), random(source) {
+  waker->wake = std::move(options.wake);
+}
+Host::~Host() {
+  waker->wake = nullptr;
+  sas.clear();
+}
 
 // --- Datagrams
 
@@ -183,6 +189,12 @@ void Host::log_keys(const Sa& sa) {
 // --- Time
 
 void Host::on_deadline(TimePoint now) {
+  for (const std::uint64_t spi : std::exchange(waker->ready, {})) {
+    const auto found = sas.find(spi);
+    if (found == sas.end() || found->second->doomed) continue;
+    found->second->on_signed(now);
+    touch(*found->second);
+  }
   // Each SA once: what it does may be due again at once, but not before the host has looked.
   std::vector<Sa*> due;
   while (deadlines.next() <= now) {
@@ -220,7 +232,7 @@ std::optional<Event> Engine::next_event() {
   return next;
 }
 
-TimePoint Engine::deadline() const { return host_->deadlines.next(); }
+TimePoint Engine::deadline() const { return host_->waker->ready.empty() ? host_->deadlines.next() : TimePoint::min(); }
 void Engine::on_deadline(TimePoint now) { host_->on_deadline(now); }
 
 void Engine::set_connections(std::vector<ConnectionPtr> connections) {

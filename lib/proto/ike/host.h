@@ -20,6 +20,12 @@ namespace winze::ike {
 
 class Sa;
 
+// Outlives the engine with those who still sign for it.
+struct Waker {
+  absl::AnyInvocable<void()> wake;
+  std::vector<std::uint64_t> ready;  // SAs whose signature has come, by the SPI that we chose
+};
+
 class Host {
  public:
   Host(EngineOptions given, Random& source);
@@ -67,6 +73,7 @@ class Host {
   absl::flat_hash_map<std::uint32_t, std::pair<Sa*, ChildId>> by_child_spi;  // inbound ones; null while only promised
   absl::flat_hash_map<QuestionId, Sa*> questions;
   std::size_t half_open = 0;
+  std::shared_ptr<Waker> waker = std::make_shared<Waker>();
 
  private:
   friend class Responder;

@@ -7,6 +7,8 @@ namespace {
 
 constexpr std::uint16_t kKeyLength = 14;  // attribute of a transform
 constexpr std::uint16_t kShortAttribute = 0x8000;
+// More than anybody offers; what there is to compare is bounded with it.
+constexpr std::size_t kMostOffers = 64, kMostTransforms = 1024;
 constexpr std::uint8_t kMore = 2, kMoreTransforms = 3;
 constexpr std::uint8_t kTsIpv4 = 7, kTsIpv6 = 8;
 
@@ -55,12 +57,15 @@ bool decode_offer(Reader& in, Offer& offer) {
 
 bool decode_sa(Bytes body, std::vector<Offer>& offers) {
   Reader in(body);
+  std::size_t transforms = 0;
   while (in.remaining() != 0) {
     in.skip(2);
     const std::size_t length = in.u16();
-    if (!in.ok() || length < 8) return false;
+    if (!in.ok() || length < 8 || offers.size() == kMostOffers) return false;
     Reader proposal(in.bytes(length - 4));
     if (!in.ok() || !decode_offer(proposal, offers.emplace_back())) return false;
+    transforms += offers.back().proposal.transforms.size();
+    if (transforms > kMostTransforms) return false;
   }
   return !offers.empty();
 }

@@ -277,17 +277,32 @@ std::optional<Proposal> meet(const Proposal& ours, const Proposal& theirs, KeyEx
   return chosen;
 }
 
+// Where in `ours` each transform stands: of two choices the one that is earlier there is the better one.
+std::vector<std::size_t> rank_in(const Proposal& ours, const Proposal& chosen) {
+  std::vector<std::size_t> ranks;
+  for (const Transform& transform : chosen.transforms) {
+    ranks.push_back(static_cast<std::size_t>(std::ranges::find(ours.transforms, transform) - ours.transforms.begin()));
+  }
+  return ranks;
+}
+
 }  // namespace
 
 std::optional<Proposal> choose(std::span<const Proposal> ours, std::span<const Proposal> theirs, KeyExchangeRule rule,
                                std::size_t& index) {
   for (const Proposal& own : ours) {
+    std::optional<Proposal> best;
+    std::vector<std::size_t> best_rank;
     for (std::size_t i = 0; i < theirs.size(); ++i) {
-      if (auto chosen = meet(own, theirs[i], rule)) {
-        index = i;
-        return chosen;
-      }
+      auto chosen = meet(own, theirs[i], rule);
+      if (!chosen) continue;
+      auto rank = rank_in(own, *chosen);
+      if (best && best_rank <= rank) continue;
+      best = std::move(chosen);
+      best_rank = std::move(rank);
+      index = i;
     }
+    if (best) return best;
   }
   return std::nullopt;
 }

@@ -123,6 +123,9 @@ class Responder {
     }
     if (fragmentation) write_notify(out, notify::kFragmentationSupported);
     if (connection_->childless) write_notify(out, notify::kChildlessSupported);
+    HashNumbers hashes = decode_hashes(contents_);
+    if (!hashes.empty()) write_hashes(out);
+    if (connection_->remote.verifier) write_certificate_request(out, *connection_->remote.verifier);
     prepend_header(
         answer,
         {.spi_i = header_.spi_i, .spi_r = spi_r, .first = out.first(), .exchange = Exchange::kInit, .response = true});
@@ -136,6 +139,7 @@ class Responder {
                                       .shared = std::move(exchange->shared),
                                       .proposal = std::move(chosen_.proposal),
                                       .offered = contents_.offered(),
+                                      .hashes = std::move(hashes),
                                       .fragmentation = fragmentation,
                                       .local_nat = nat && nat->local,
                                       .remote_nat = nat && nat->remote,

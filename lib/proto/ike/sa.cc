@@ -96,6 +96,15 @@ void Sa::retry_later(TimePoint now, Task task) {
   queue(std::move(task));
 }
 
+bool Sa::put_off(TimePoint now, const ChildSa& pair, const Task& task) {
+  // It is known to have it when it deletes the old pair; at the latest the end of that one's life sees to it.
+  if (!pair.waiting_outbound) return false;
+  Task later = task;
+  later.not_before = now + kRetryPause + jitter(kRetryPause);
+  queue(std::move(later));
+  return true;
+}
+
 // --- Commands
 
 bool Sa::add_child(TimePoint now, ChildConfigPtr config) {
@@ -121,8 +130,10 @@ bool Sa::delete_child(TimePoint now, ChildId child) {
   for (const auto& sa : children_) {
     if (sa->id != child || sa->state == ChildSa::State::kDeleting) continue;
     std::erase_if(tasks_, [&](const Task& task) { return task.spi == sa->spi_in; });
+    sa->state = ChildSa::State::kDeleting;
     queue({.kind = Task::Kind::kDeleteChild, .spi = sa->spi_in});
   }
+  if (active_ && active_->task.child == child) active_->task.unwanted = true;
   pump(now);
   return true;
 }
@@ -144,6 +155,11 @@ bool Sa::close(TimePoint now) {
     return true;
   }
   if (state_ != State::kUp) return false;
+  if (active_ && active_->task.kind == Task::Kind::kRekeyIke) {
+    // Which IKE SA there is to close shows when the rekey is settled.
+    close_when_settled_ = true;
+    return true;
+  }
   // What is on its way gets no answer that matters any more.
   tasks_.clear();
   active_.reset();
@@ -209,16 +225,16 @@ void Sa::set_ike_timers(TimePoint now) {
 }
 
 TimePoint Sa::next_due() const {
-  TimePoint due = std::min({rekey_at_, reauth_at_, expire_at_, keepalive_at_});
+  TimePoint next = std::min({rekey_at_, reauth_at_, expire_at_, keepalive_at_});
   if (active_) {
-    due = std::min(due, active_->resend_at);
+    next = std::min(next, active_->resend_at);
   } else {
-    due = std::min(due, probe_at_);
-    for (const Task& task : tasks_) due = std::min(due, task.not_before);
+    next = std::min(next, probe_at_);
+    for (const Task& task : tasks_) next = std::min(next, task.not_before);
   }
-  for (const auto& child : children_) due = std::min({due, child->rekey_at, child->expire_at});
-  for (const auto& [at, inbound] : leaving_) due = std::min(due, at);
-  return due;
+  for (const auto& child : children_) next = std::min({next, child->rekey_at, child->expire_at});
+  for (const auto& [at, inbound] : leaving_) next = std::min(next, at);
+  return next;
 }
 
 void Sa::on_time(TimePoint now) {
@@ -276,7 +292,7 @@ void Sa::on_child_time(TimePoint now) {
     if (child == nullptr) continue;
     child->expire_at = kNever;
     // The peer has its own clock: it is told, so that both ends forget the pair.
-    if (child->state == ChildSa::State::kUp && state_ == State::kUp) {
+    if (child->state != ChildSa::State::kDeleting && state_ == State::kUp) {
       child->state = ChildSa::State::kDeleting;
       queue({.kind = Task::Kind::kDeleteChild, .spi = spi});
     }
@@ -301,7 +317,10 @@ void Sa::end(TimePoint now, Reason why, bool linger) {
   tasks_.clear();
   if (pending_) host_.forget(pending_->question);
   pending_.reset();
-  if (handshake_) host_.forget(handshake_->question);
+  if (handshake_) {
+    host_.forget(handshake_->question);
+    if (handshake_->child_spi != 0) host_.by_child_spi.erase(handshake_->child_spi);
+  }
   handshake_.reset();
   rekey_at_ = reauth_at_ = probe_at_ = keepalive_at_ = kNever;
   state_ = State::kGone;
@@ -316,6 +335,7 @@ void Sa::wait_for_deletion(TimePoint now) {
   state_ = State::kRekeyed;
   rekey_at_ = reauth_at_ = probe_at_ = keepalive_at_ = kNever;
   expire_at_ = now + kRekeyedLinger;
+  host_.touch(*this);
 }
 
 }  // namespace winze::ike

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "auth_signature.h"
 #include "host.h"
 #include "keys.h"
 #include "payloads.h"
@@ -63,6 +64,7 @@ struct Task {
   ChildConfigPtr config;
   std::uint16_t group = 0;  // that the peer has asked for; 0: our first
   ByteVector cookie;        // COOKIE2 of a move
+  bool unwanted = false;    // the child is to go as soon as it has been rekeyed
   TimePoint not_before{};
   unsigned attempts = 0;  // that ended with TEMPORARY_FAILURE
 };
@@ -109,6 +111,18 @@ struct Pending {
   std::optional<ip::SelectorPair> narrowed;
 };
 
+// A signature that has been asked for.
+struct Signing {
+  bool late = false;  // sign() has returned without it
+  SignatureMethod method;
+  std::optional<absl::StatusOr<ByteVector>> result;
+};
+
+struct OwnAuth {
+  std::uint8_t method = 0;
+  ByteVector data;
+};
+
 // What only the opening of an IKE SA needs.
 struct Handshake {
   Route route;
@@ -126,6 +140,9 @@ struct Handshake {
   QuestionId question{};  // of the initiator
   SaId replaces{};        // reauthentication
   std::optional<Secret> psk;
+  HashNumbers peer_hashes;
+  std::shared_ptr<Signing> signing;
+  std::optional<OwnAuth> own_auth;
 };
 
 // Fragments of one message (RFC 7383 section 2.6).
@@ -174,6 +191,7 @@ class Sa : public Timed {
     Secret shared;
     Proposal proposal;
     ProposalList offered;
+    HashNumbers hashes;
     bool fragmentation = false;
     bool local_nat = false, remote_nat = false;
     std::uint64_t spi_i = 0, spi_r = 0;
@@ -208,6 +226,9 @@ class Sa : public Timed {
   // Ends it: children down, Closed told, gone at once or after it has answered repeated requests for a while.
   void end(TimePoint now, Reason reason, bool linger);
   void retry_later(TimePoint now, Task task);
+  // The peer made the pair, and may not have our answer yet: what is about it waits. True when the task has been put
+  // off.
+  bool put_off(TimePoint now, const ChildSa& pair, const Task& task);
   void on_child_time(TimePoint now);
   // As the old IKE SA of a rekey that the peer made: it deletes it.
   void wait_for_deletion(TimePoint now);
@@ -249,6 +270,13 @@ class Sa : public Timed {
   // --- sa_auth.cc
   void prove(TimePoint now);
   void send_auth(TimePoint now);
+  void on_signed(TimePoint now);
+  // Our own AUTH payload. False while the key signs, or when it has failed and so ended this.
+  bool make_auth(TimePoint now);
+  bool sign(TimePoint now, Bytes octets);
+  void fail_to_prove(TimePoint now, std::string text);
+  // Whether the peer has proved that it is remote_; else why not.
+  absl::Status verify_auth(const Contents& contents) const;
   void on_auth_response(TimePoint now, const Contents& contents);
   void on_auth_request(TimePoint now, const Contents& contents);
   // The steps of the responder: false when one waits for the host, or has failed.
@@ -263,6 +291,7 @@ class Sa : public Timed {
   void come_up(TimePoint now, Configuration configuration, bool initial_contact);
   Identity own_identity() const;
   // What an AUTH payload covers (RFC 7296 section 2.15).
+  const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
   ByteVector auth_octets(bool of_initiator, const Identity& identity) const;
   bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
 
@@ -369,6 +398,7 @@ class Sa : public Timed {
   std::uint64_t parked_beside_ = 0;
   std::vector<std::pair<TimePoint, std::pair<ChildId, std::uint32_t>>> leaving_;  // inbound SAs in their grace
 
+  bool close_when_settled_ = false;
   Cause closing_cause_ = Cause::kClosedByHost;
   TimePoint rekey_at_ = kNever, reauth_at_ = kNever, expire_at_ = kNever, probe_at_ = kNever, keepalive_at_ = kNever;
 };

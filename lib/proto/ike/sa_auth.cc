@@ -1,4 +1,6 @@
 // IKE_AUTH (RFC 7296 sections 1.2, 2.15, 2.16): who the peers are, and the first child SA.
+#include <absl/status/status.h>
+
 #include <algorithm>
 
 #include "sa.h"
@@ -11,8 +13,8 @@ constexpr std::uint8_t kSharedKey = 2;  // authentication method
 }  // namespace
 
 Identity Sa::own_identity() const {
-  const Identity& id = connection_->local.id;
-  return id.bytes.empty() ? Identity::of(path_.local.address) : id;
+  const Identity& own = connection_->local.id;
+  return own.bytes.empty() ? Identity::of(path_.local.address) : own;
 }
 
 ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity) const {
@@ -44,11 +46,98 @@ void Sa::say_farewell(std::uint16_t type) {
   send_packets(path_, seal(Exchange::kInformational, false, next_request_++, out.first(), inner.span()));
 }
 
+// --- Proofs
+
+bool Sa::make_auth(TimePoint now) {
+  Handshake& h = *handshake_;
+  if (h.own_auth) return true;
+  const ByteVector octets = auth_octets(initiator_, own_identity());
+  if (connection_->local.method == AuthMethod::kPublicKey) return sign(now, octets);
+  const Secret& own = connection_->local.psk;
+  const Secret mac = shared_secret_auth(suite_.prf, own.empty() ? known_psk()->span() : own.span(), octets);
+  h.own_auth = OwnAuth{kSharedKey, {mac.span().begin(), mac.span().end()}};
+  return true;
+}
+
+bool Sa::sign(TimePoint now, Bytes octets) {
+  Handshake& h = *handshake_;
+  const auto& own = connection_->local.certificate;
+  if (!own) return fail_to_prove(now, "the connection has no certificate"), false;
+  if (!h.signing) {
+    const auto method = choose_signature(*own->key, h.peer_hashes, connection_->legacy);
+    if (!method) return fail_to_prove(now, "the peer takes no signature that the key can make"), false;
+    const auto signing = h.signing = std::make_shared<Signing>();
+    signing->method = *method;
+    own->key->sign(method->scheme, octets,
+                   [signing, waker = host_.waker, spi = own_spi()](absl::StatusOr<ByteVector> made) {
+                     signing->result = std::move(made);
+                     if (!signing->late) return;
+                     waker->ready.push_back(spi);
+                     if (waker->wake) waker->wake();
+                   });
+    signing->late = true;
+  }
+  const Signing& done = *h.signing;
+  if (!done.result) return false;
+  if (!done.result->ok()) return fail_to_prove(now, std::string(done.result->status().message())), false;
+  h.own_auth = OwnAuth{done.method.method, encode_signature(done.method, own->key->public_key(), **done.result)};
+  return true;
+}
+
+void Sa::on_signed(TimePoint now) {
+  if (state_ != State::kAuth) return;
+  if (initiator_) return send_auth(now);
+  continue_pending(now);
+}
+
+void Sa::fail_to_prove(TimePoint now, std::string text) {
+  Reason why = reason(Cause::kUnsupported, std::move(text));
+  if (initiator_) return end(now, std::move(why), false);
+  fail_auth(now, std::move(why), notify::kAuthenticationFailed);
+}
+
+absl::Status Sa::verify_auth(const Contents& contents) const {
+  const AuthView& auth = *contents.auth;
+  const ByteVector octets = auth_octets(!initiator_, remote_);
+  const RemoteAuth& expected = connection_->remote;
+  if (expected.method == AuthMethod::kPsk) {
+    if (auth.method != kSharedKey) return absl::UnauthenticatedError("it does not use the shared secret");
+    const Secret mac = shared_secret_auth(suite_.prf, known_psk()->span(), octets);
+    return constant_time_equal(auth.data, mac.span()) ? absl::OkStatus()
+                                                      : absl::UnauthenticatedError("it has another secret");
+  }
+  if (!expected.verifier || host_.options.wall_clock == nullptr) {
+    return absl::UnauthenticatedError("nothing here could verify a certificate");
+  }
+  const ChainPolicy policy{.now = host_.options.wall_clock->unix_now(),
+                           .use = initiator_ ? CertificateUse::kServer : CertificateUse::kClient,
+                           .revocation = expected.revocation,
+                           .legacy = connection_->legacy};
+  const auto leaf = verify_chain(contents.certificates, remote_, *expected.verifier, policy);
+  if (!leaf.ok()) return leaf.status();
+  return verify_signature(auth, leaf->public_key(), octets, connection_->legacy)
+             ? absl::OkStatus()
+             : absl::UnauthenticatedError("its signature is not right");
+}
+
+namespace {
+
+void write_certificates(PayloadWriter& out, const LocalAuth& local) {
+  if (local.method != AuthMethod::kPublicKey || !local.certificate) return;
+  for (const Certificate& certificate : local.certificate->chain) {
+    write_certificate(out, PayloadType::kCertificate, kX509Signature, certificate.der());
+  }
+}
+
+}  // namespace
+
 // --- Initiator
 
 void Sa::prove(TimePoint now) {
-  const Secret& psk = connection_->local.psk;
-  if (!psk.empty()) {
+  const bool needs_secret =
+      connection_->local.method == AuthMethod::kPsk || connection_->remote.method == AuthMethod::kPsk;
+  const Secret& psk = connection_->remote.psk.empty() ? connection_->local.psk : connection_->remote.psk;
+  if (!needs_secret || !psk.empty()) {
     handshake_->psk = psk;
     return send_auth(now);
   }
@@ -58,15 +147,17 @@ void Sa::prove(TimePoint now) {
 }
 
 void Sa::send_auth(TimePoint now) {
+  if (!make_auth(now)) return;
   Handshake& h = *handshake_;
   const Connection& c = *connection_;
   Buffer inner(1024);
   PayloadWriter out(inner);
-  const Identity own = own_identity();
-  write_id(out, PayloadType::kIdInitiator, own);
+  write_id(out, PayloadType::kIdInitiator, own_identity());
+  write_certificates(out, c.local);
   if (c.send_initial_contact && h.replaces == SaId{}) write_notify(out, notify::kInitialContact);
+  if (c.remote.verifier) write_certificate_request(out, *c.remote.verifier);
   if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
-  write_auth(out, kSharedKey, shared_secret_auth(suite_.prf, h.psk->span(), auth_octets(true, own)).span());
+  write_auth(out, h.own_auth->method, h.own_auth->data);
   const bool child = c.start_children != 0 && !c.children.empty();
   if (!child && !h.peer_childless) {
     return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
@@ -89,16 +180,14 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
     return end(now, reason(Cause::kRefusedByPeer, "", error->type), false);
   }
   remote_ = *contents.id_r;
-  const Secret expected = shared_secret_auth(suite_.prf, h.psk->span(), auth_octets(false, remote_));
-  const bool right = contents.auth->method == kSharedKey && constant_time_equal(contents.auth->data, expected.span());
-  if (!right || !connection_->remote.id.matches(remote_)) {
+  absl::Status proved = verify_auth(contents);
+  if (proved.ok() && !connection_->remote.id.matches(remote_)) {
+    proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
+  }
+  if (!proved.ok()) {
     give_up_spi(h.child_spi);
     say_farewell(notify::kAuthenticationFailed);
-    return end(
-        now,
-        reason(Cause::kAuthentication,
-               remote_.to_string() + (right ? " is not " + connection_->remote.id.to_string() : " has another secret")),
-        false);
+    return end(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())), false);
   }
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
   Configuration configuration;
@@ -151,7 +240,7 @@ void Sa::on_auth_request(TimePoint now, const Contents& contents) {
   if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
   remote_ = *contents.id_i;
   if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now)) return;
-  if (!assign_addresses(now, contents)) return;
+  if (!assign_addresses(now, contents) || !make_auth(now)) return;
   answer_auth(now, contents);
 }
 
@@ -192,19 +281,18 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
     return false;
   };
   if (!contents.auth) return fail(Cause::kUnsupported, "the peer wants EAP, which this connection has not");
-  if (contents.auth->method != kSharedKey) {
-    return fail(Cause::kUnsupported, "authentication method " + std::to_string(contents.auth->method));
-  }
   if (!pending_->psk && !connection_->remote.psk.empty()) pending_->psk = connection_->remote.psk;
-  if (!pending_->psk) {
+  const bool by_secret = connection_->remote.method == AuthMethod::kPsk ||
+                         (connection_->local.method == AuthMethod::kPsk && connection_->local.psk.empty());
+  if (by_secret && !pending_->psk) {
     pending_->asked = Asked::kPsk;
     pending_->question = host_.ask(*this);
     ask_psk(pending_->question);
     return false;
   }
-  const Secret expected = shared_secret_auth(suite_.prf, pending_->psk->span(), auth_octets(true, remote_));
-  if (!constant_time_equal(contents.auth->data, expected.span())) {
-    return fail(Cause::kAuthentication, remote_.to_string() + " has another secret");
+  const absl::Status proved = verify_auth(contents);
+  if (!proved.ok()) {
+    return fail(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message()));
   }
   pending_->verified = true;
   return true;
@@ -260,9 +348,9 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   Buffer inner(512);
   PayloadWriter out(inner);
   const Identity own = own_identity();
-  const Secret& psk = connection_->local.psk.empty() ? *pending_->psk : connection_->local.psk;
   write_id(out, PayloadType::kIdResponder, own);
-  write_auth(out, kSharedKey, shared_secret_auth(suite_.prf, psk.span(), auth_octets(false, own)).span());
+  write_certificates(out, connection_->local);
+  write_auth(out, handshake_->own_auth->method, handshake_->own_auth->data);
   if (asked && !no_address) write_configuration(out, ConfigurationType::kReply, reply);
   if (child.error != 0) {
     write_notify(out, child.error, child.error_data);

@@ -283,9 +283,9 @@ void Sa::send_by(ChildSa& child) {
 }
 
 void Sa::remove_child(TimePoint now, ChildSa& child, const Reason& why) {
-  const auto place = std::ranges::find(children_, &child, &std::unique_ptr<ChildSa>::get);
-  const std::unique_ptr<ChildSa> removed = std::move(*place);
-  children_.erase(place);
+  const auto entry = std::ranges::find(children_, &child, &std::unique_ptr<ChildSa>::get);
+  const std::unique_ptr<ChildSa> removed = std::move(*entry);
+  children_.erase(entry);
   std::erase_if(tasks_, [&](const Task& task) { return task.spi == removed->spi_in; });
   ChildSa* const other = child_by_id(removed->id);
   if (other == nullptr) {
@@ -305,6 +305,7 @@ void Sa::send_create_child(TimePoint now, Task task) {
   const ChildConfig& config = *task.config;
   ChildSa* const old = task.kind == Task::Kind::kRekeyChild ? child_by_in(task.spi) : nullptr;
   if (task.kind == Task::Kind::kRekeyChild && (old == nullptr || old->state != ChildSa::State::kUp)) return;
+  if (old != nullptr && put_off(now, *old, task)) return;
   auto active = std::make_unique<Active>();
   const Transform* group = nullptr;
   if (!config.proposals.empty()) group = config.proposals.front().find(TransformType::kKeyExchange);
@@ -374,14 +375,16 @@ void Sa::on_create_child_response(TimePoint now, Active active, const Contents& 
   ++host_.counters.child_rekeys;
   const ChildId child = active.task.child;
   if (host_.by_child.find(child) == host_.by_child.end()) {
-    // The peer has deleted the child meanwhile, and yet made another: it goes too.
+    // The child was deleted meanwhile: what was made for it goes too.
     if (ChildSa* const ours = install(now, {}, config, outcome, shared.span(), active.nonce, *contents.nonce)) {
       queue({.kind = Task::Kind::kDeleteChild, .spi = ours->spi_in});
     }
     return;
   }
   ChildSa* const ours = install(now, child, config, outcome, shared.span(), active.nonce, *contents.nonce);
-  if (ours != nullptr) settle_child_rekey(now, active, *ours, *contents.nonce);
+  if (ours == nullptr) return;
+  settle_child_rekey(now, active, *ours, *contents.nonce);
+  if (active.task.unwanted) delete_child(now, child);
 }
 
 // RFC 7296 section 2.8.1: of two new pairs, the one made with the lowest of the four nonces goes, by its maker; the
@@ -394,10 +397,11 @@ void Sa::settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, 
     pair.rekey_at = kNever;
     queue({.kind = Task::Kind::kDeleteChild, .spi = pair.spi_in});
   };
-  if (theirs != nullptr) {
+  if (active.crossing) {
     ++host_.counters.collisions;
     const Bytes lowest = lower_of(active.nonce, peer_nonce);
     if (std::ranges::lexicographical_compare(lowest, active.crossing->lowest_nonce)) {
+      // Also where theirs has been rekeyed again, and is not here any more.
       ours.waiting_outbound.reset();
       if (old != nullptr) {
         old->state = ChildSa::State::kRekeyed;
@@ -406,9 +410,11 @@ void Sa::settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, 
       return retire(ours);
     }
     // The peer deletes its own; nothing was ever sent by it.
-    theirs->waiting_outbound.reset();
-    theirs->state = ChildSa::State::kRekeyed;
-    theirs->rekey_at = kNever;
+    if (theirs != nullptr) {
+      theirs->waiting_outbound.reset();
+      theirs->state = ChildSa::State::kRekeyed;
+      theirs->rekey_at = kNever;
+    }
   }
   send_by(ours);
   if (old != nullptr && old->state == ChildSa::State::kUp) retire(*old);
@@ -423,10 +429,14 @@ void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Re
     host_.tell(ChildRefused{id, active.task.config, std::move(why)});
     return;
   }
-  // What the peer made in its place serves.
-  if (active.crossing) return;
   ChildSa* const old = child_by_in(active.task.spi);
   if (old == nullptr || old->state != ChildSa::State::kUp) return;
+  if (active.crossing) {
+    // What the peer made in its place serves, and it deletes the old one.
+    old->state = ChildSa::State::kRekeyed;
+    old->rekey_at = kNever;
+    return;
+  }
   if (type == notify::kChildSaNotFound) {
     // RFC 7296 section 2.25.1: the peer has it no more. It is made anew by whom it was made.
     const ChildConfigPtr config = old->config;

@@ -145,6 +145,9 @@ void Sa::on_request(TimePoint now, const Path& path, const Header& header, Paylo
 
 void Sa::dispatch(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads,
                   const Contents& contents) {
+  const bool ends =
+      std::ranges::any_of(contents.deletes, [](const DeleteView& view) { return view.protocol == Protocol::kIke; });
+  if (parked_beside_ != 0 && !ends) adopt_self(now);
   const auto wait = [&] {
     pending_ = std::make_unique<Pending>(Pending{.header = header, .path = path, .first = first});
     pending_->payloads.assign(payloads.begin(), payloads.end());

@@ -12,7 +12,7 @@ void Sa::send_informational(TimePoint now, Task task) {
   switch (task.kind) {
     case Task::Kind::kDeleteChild: {
       ChildSa* const child = child_by_in(task.spi);
-      if (child == nullptr) return;
+      if (child == nullptr || put_off(now, *child, task)) return;
       child->state = ChildSa::State::kDeleting;
       child->rekey_at = kNever;
       write_delete_esp(out, {&task.spi, 1});
@@ -72,7 +72,6 @@ void Sa::on_informational_request(TimePoint now, const Path& path, const Header&
   }
   // RFC 7296 section 1.4.1: the children of an IKE SA that ends need no words.
   if (!ends && !deleted.empty()) write_delete_esp(out, deleted);
-  if (!ends && parked_beside_ != 0) adopt_self(now);
   on_move_request(now, path, contents, out);
   respond(now, header, path, out.first(), inner.span());
   const NotifyView* const error = contents.error();

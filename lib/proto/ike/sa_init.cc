@@ -43,6 +43,7 @@ void Sa::send_init(TimePoint now) {
   const Path& path = h.route.first;
   write_nat_detection(out, spis_.i, 0, path, connection_->force_encapsulation, host_.random);
   if (connection_->fragmentation) write_notify(out, notify::kFragmentationSupported);
+  write_hashes(out);
   prepend_header(message, {.spi_i = spis_.i, .first = out.first(), .exchange = Exchange::kInit, .initiator = true});
   h.request.assign(message.span().begin(), message.span().end());
 
@@ -91,6 +92,7 @@ void Sa::on_init_response(TimePoint now, const Header& header, Buffer& message) 
   h.key_exchange.reset();
   h.response.assign(message.span().begin(), message.span().end());
   h.nonce_r.assign(contents.nonce->begin(), contents.nonce->end());
+  h.peer_hashes = decode_hashes(contents);
   h.peer_childless = contents.has(notify::kChildlessSupported);
   spis_.r = header.spi_r;
   proposal_ = *std::move(chosen);
@@ -155,6 +157,7 @@ bool Sa::open_as_responder(TimePoint now, Opened opened) {
   handshake_->nonce_i.assign(opened.nonce_i.begin(), opened.nonce_i.end());
   handshake_->nonce_r.assign(opened.nonce_r.begin(), opened.nonce_r.end());
   handshake_->route.first = path_;
+  handshake_->peer_hashes = std::move(opened.hashes);
   handshake_->offered = std::move(opened.offered);
   take_keys(skeyseed(suite_.prf, opened.shared.span(), opened.nonce_i, opened.nonce_r), opened.nonce_i, opened.nonce_r);
   expire_at_ = now + host_.options.half_open_timeout;

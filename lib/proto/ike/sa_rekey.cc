@@ -56,8 +56,16 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
                       : absl::StatusOr<Secret>(absl::InvalidArgumentError("refused"));
   const std::uint64_t peer_spi = whole ? load_u64(contents.offers[0].spi.data()) : 0;
   if (!shared.ok() || peer_spi == 0) {
-    // What the peer has made in its place serves, once it deletes this one; else we try again, until the end of time.
-    if (!active.crossing) retry_later(now, std::move(active.task));
+    // What the peer has made in its place serves; else we try again, until the end of time.
+    if (active.crossing) {
+      const auto made = host_.sas.find(active.crossing->ike_spi);
+      if (made != host_.sas.end() && made->second->parked_beside_ == own_spi()) {
+        hand_over(now, *made->second);
+        return wait_for_deletion(now);
+      }
+    }
+    if (close_when_settled_) return void(close(now));
+    retry_later(now, std::move(active.task));
     return;
   }
   Sa& ours = make_successor(now, true, {active.ike_spi, peer_spi}, *chosen,
@@ -92,8 +100,7 @@ void Sa::on_rekey_request(TimePoint now, const Contents& contents) {
   const bool busy =
       active_ && (active_->task.kind == Task::Kind::kCreateChild || active_->task.kind == Task::Kind::kRekeyChild ||
                   active_->task.kind == Task::Kind::kDeleteChild);
-  // Also for one that was made in a collision which is not settled yet.
-  if (busy || parked_beside_ != 0) return refuse(notify::kTemporaryFailure);
+  if (busy) return refuse(notify::kTemporaryFailure);
   auto choice = choose_offer(connection_->proposals, contents, KeyExchangeRule::kRequired);
   if (!choice || !Suite::of(choice->proposal) || choice->spi.size() != 8 || load_u64(choice->spi.data()) == 0) {
     return refuse(notify::kNoProposalChosen);
@@ -180,6 +187,8 @@ void Sa::hand_over(TimePoint now, Sa& successor) {
   successor.reauth_at_ = reauth_at_;
   ++host_.counters.ike_rekeys;
   host_.tell(Rekeyed{successor.id});
+  successor.closing_cause_ = closing_cause_;
+  if (close_when_settled_) successor.close(now);
   successor.pump(now);
   host_.touch(successor);
 }

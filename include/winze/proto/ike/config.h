@@ -10,6 +10,7 @@
 #include "winze/base/address.h"
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
+#include "winze/crypto/certificate.h"
 #include "winze/proto/esp/mode.h"
 #include "winze/proto/ike/identity.h"
 #include "winze/proto/ike/proposal.h"
@@ -26,8 +27,10 @@ enum class AuthMethod : std::uint8_t {
 // How this host proves who it is.
 struct LocalAuth {
   AuthMethod method = AuthMethod::kPsk;
-  Identity id;
-  Secret psk;  // empty: the engine asks (AskPsk)
+  Identity id;  // none (empty): this end's address
+  Secret psk;   // empty: the engine asks (AskPsk)
+  // kPublicKey, and as responder with kEap for the peer. The key may sign later (EngineOptions::wake).
+  std::shared_ptr<const CertificateIdentity> certificate;
 };
 
 // What a peer has to prove.
@@ -35,6 +38,10 @@ struct RemoteAuth {
   AuthMethod method = AuthMethod::kPsk;
   IdentityPattern id;
   Secret psk;  // empty: the engine asks (AskPsk)
+  // kPublicKey: whose certificates are believed; the peer's must be for the identity that it claims. Needs
+  // EngineOptions::wall_clock.
+  std::shared_ptr<const CertificateVerifier> verifier;
+  Revocation revocation = Revocation::kIfKnown;
 };
 
 // One end of a child SA's traffic.
@@ -92,7 +99,7 @@ struct Connection {
   // is childless (RFC 6023), which the peer must support.
   std::size_t start_children = 1;
 
-  bool legacy = false;  // takes legacy proposals that are named in the lists
+  bool legacy = false;  // takes signatures with SHA-1, and RSA keys of 1024 bits
   Duration rekey_time{std::chrono::hours(4)};
   Duration reauth_time{0};  // 0: never
   Duration rand_time{std::chrono::minutes(24)};

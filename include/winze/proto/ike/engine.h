@@ -45,6 +45,12 @@ struct EngineOptions {
   // An SA that was replaced by a rekey still accepts packets that are on their way for so long after its deletion.
   Duration inbound_grace{std::chrono::seconds(5)};
 
+  // The time of day, which certificates are judged by; must outlive the engine.
+  const WallClock* wall_clock = nullptr;
+  // Called when a key has signed outside of the engine's own calls (PrivateKey::sign): deadline() is past then, and the
+  // host calls on_deadline(). May be null where no key does so.
+  absl::AnyInvocable<void()> wake;
+
   // Whoever reads these lines reads all that the SAs carry. One line of Wireshark's ikev2_decryption_table for each IKE
   // SA. Null: no keys leave the engine.
   absl::AnyInvocable<void(std::string_view line)> key_log;

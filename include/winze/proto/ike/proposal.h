@@ -81,7 +81,8 @@ enum class KeyExchangeRule : std::uint8_t {
   kIgnored,  // the first child SA, which has the IKE SA's keys (RFC 7296 section 1.2)
 };
 
-// The first of `ours` that one of `theirs` meets, with one transform of each type. `index`: which of theirs it was.
+// The first of `ours` that one of `theirs` meets, with one transform of each type: of several ways, the one that is
+// earlier in ours. `index`: which of theirs it was.
 // A proposal of theirs with a transform type that ours does not know is none we can take.
 std::optional<Proposal> choose(std::span<const Proposal> ours, std::span<const Proposal> theirs, KeyExchangeRule rule,
                                std::size_t& index);

@@ -1,0 +1,41 @@
+// Signatures in AUTH payloads: RFC 7427 with peers that know it, else the methods of RFC 7296 and RFC 4754.
+//
+//   method 14:       length(1) | AlgorithmIdentifier | signature
+//   method 1:        RSA PKCS#1 v1.5 with SHA-1 (legacy)
+//   methods 9 to 11: ECDSA on P-256, P-384, P-521; r | s
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "payloads.h"
+#include "winze/crypto/certificate.h"
+#include "winze/crypto/private_key.h"
+
+namespace winze::ike {
+
+// The hashes of SIGNATURE_HASH_ALGORITHMS that a peer named; empty: it does not speak RFC 7427.
+using HashNumbers = std::vector<std::uint16_t>;
+HashNumbers decode_hashes(const Contents& contents);
+void write_hashes(PayloadWriter& out);
+
+struct SignatureMethod {
+  std::uint8_t method = 0;
+  SignatureScheme scheme{};
+};
+// How `key` signs for this peer; none: it has nothing that the peer takes.
+std::optional<SignatureMethod> choose_signature(const PrivateKey& key, const HashNumbers& peer, bool legacy);
+std::vector<std::uint8_t> encode_signature(const SignatureMethod& method, const PublicKey& key, Bytes signature);
+bool verify_signature(const AuthView& auth, const PublicKey& key, Bytes octets, bool legacy);
+
+// The chain that a peer showed, up to a root of ours, and for the identity that it claims; else why not.
+absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown, const Identity& identity,
+                                         const CertificateVerifier& verifier, const ChainPolicy& policy);
+// CERTREQ: the hashes of the keys of the roots.
+void write_certificate_request(PayloadWriter& out, const CertificateVerifier& verifier);
+
+inline constexpr std::uint8_t kX509Signature = 4;  // certificate encoding
+
+}  // namespace winze::ike
