@@ -2,6 +2,7 @@
 # run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
 #   proxy   winze, v2ray 4.34 and haproxy carrying the same load over the same chains
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
+#   ike     handshakes a second on one core in process, memory and wake-ups of idle tunnels
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/packages.sh
@@ -9,12 +10,16 @@ suite=${1:-}
 case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
-  *) sed -n '2,4s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  ike) packages=() targets=(ike_bench) ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
 install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"
 cmake --preset release >/dev/null
 cmake --build --preset release --target "${targets[@]}"
+if [ "$suite" = ike ]; then
+  exec build/release/bin/ike_bench --benchmark_repetitions=3 --benchmark_report_aggregates_only=true
+fi
 if [ "$suite" = esp ]; then
   exec python3 tests/bench/esp.py "$@" # makes its own namespaces
 fi

@@ -157,8 +157,14 @@ class IkePair {
   // --- Traffic: one packet from one end; whether it could be sealed.
   bool send_packet(bool from_a) {
     IkeEnd& end = from_a ? a : b;
-    for (auto& [id, child] : end.children) {
-      if (!child.outbound) continue;
+    // Of two children for the same traffic, while one takes the place of the other: who made the new one uses it.
+    const auto order = [&](auto use) {
+      if (from_a) return std::any_of(end.children.rbegin(), end.children.rend(), use);
+      return std::any_of(end.children.begin(), end.children.end(), use);
+    };
+    return order([&](auto& entry) {
+      auto& child = entry.second;
+      if (!child.outbound) return false;
       Buffer packet(256, 64);
       std::uint8_t* const inner = packet.append(40);
       std::fill_n(inner, 40, std::uint8_t{0});
@@ -167,8 +173,7 @@ class IkePair {
       ++sent_packets;
       fly(from_a, {}, std::move(packet), true);
       return true;
-    }
-    return false;
+    });
   }
   // A packet each way arrives.
   bool traffic_flows() {

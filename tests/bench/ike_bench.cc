@@ -1,0 +1,164 @@
+// IKE in process: handshakes of both ends on one core, and what an idle tunnel costs.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+
+#include "support/ike_pair.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace winze;
+using namespace winze::ike;
+using winze::test::IkePair;
+
+// Two engines whose datagrams go straight from one to the other.
+class Direct {
+ public:
+  explicit Direct(ConnectionPtr of_b, const WallClock* clock = nullptr)
+      : random_(1), a(options(nullptr, clock), random_), b(options(std::move(of_b), clock), random_) {}
+
+  void pump() {
+    for (bool busy = true; busy;) {
+      busy = false;
+      while (auto out = a.next_transmit()) busy = true, deliver(b, *out);
+      while (auto out = b.next_transmit()) busy = true, deliver(a, *out);
+    }
+    while (a.next_event()) ++events;
+    while (b.next_event()) ++events;
+  }
+
+  static EngineOptions options(ConnectionPtr connection, const WallClock* clock) {
+    EngineOptions made;
+    if (connection) made.connections = {std::move(connection)};
+    made.cookie_threshold = SIZE_MAX;
+    made.wall_clock = clock;
+    return made;
+  }
+  static void deliver(Engine& to, Transmit& out) {
+    std::swap(out.path.local, out.path.remote);
+    to.receive(kNow, out.path, std::move(out.datagram));
+  }
+
+  static constexpr TimePoint kNow{std::chrono::hours(1)};
+  SeededRandom random_;
+  Engine a, b;
+  std::uint64_t events = 0;
+};
+
+Route route(std::uint32_t number = 0) {
+  std::uint8_t address[4] = {10, 0, 0, 0};
+  store_u32(address, 0x0a000001 + number);
+  const IpAddress from = IpAddress::v4(address), to = *IpAddress::parse("192.0.2.2");
+  return {{{from, 500}, {to, 500}, 1}, Path{{from, 4500}, {to, 4500}, 2, true}};
+}
+
+void handshakes_psk(benchmark::State& state) {
+  Connection a = IkePair::connection(true);
+  a.send_initial_contact = false;
+  const ConnectionPtr of_a = IkePair::share(a);
+  Direct pair(IkePair::share(IkePair::connection(false)));
+  for (auto _ : state) {
+    const SaId sa = pair.a.initiate(Direct::kNow, of_a, route());
+    pair.pump();
+    pair.a.close(Direct::kNow, sa);
+    pair.pump();
+    // What lingers for repeated requests goes, as it would with time.
+    if (pair.b.size() > 1000) pair.b.on_deadline(Direct::kNow + 40s);
+  }
+  if (pair.a.counters().initiated != static_cast<std::uint64_t>(state.iterations()))
+    state.SkipWithError("not all came up");
+  state.SetItemsProcessed(state.iterations());
+}
+// Both ends on one core: a gateway alone does about twice as many.
+BENCHMARK(handshakes_psk)->Unit(benchmark::kMicrosecond);
+
+struct FixedClock final : WallClock {
+  UnixTime time = 0;
+  UnixTime unix_now() const override { return time; }
+};
+
+std::string file(const std::string& name) {
+  std::ifstream in(std::string(WINZE_TEST_DATA) + "/vectors/x509/" + name);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void handshakes_ecdsa(benchmark::State& state) {
+  FixedClock clock;
+  clock.time = std::stoll(file("now")) + 3600;
+  const auto certificates = [](const std::string& name) { return *parse_certificates(as_bytes(file(name + ".pem"))); };
+  const auto identity = [&](const std::string& name) {
+    auto chain = certificates(name);
+    chain.push_back(certificates("sub").front());
+    return std::make_shared<const CertificateIdentity>(
+        *CertificateIdentity::create(std::move(chain), *parse_private_key(as_bytes(file(name + ".key")))));
+  };
+  const auto verifier = std::make_shared<const CertificateVerifier>(certificates("root"));
+  Connection a = IkePair::connection(true), b = IkePair::connection(false);
+  a.send_initial_contact = false;
+  a.local = {
+      .method = AuthMethod::kPublicKey, .id = Identity::parse("alice@example.org"), .certificate = identity("client")};
+  a.remote = {.method = AuthMethod::kPublicKey, .id = IdentityPattern("gw.example.org"), .verifier = verifier};
+  b.local = {
+      .method = AuthMethod::kPublicKey, .id = Identity::parse("gw.example.org"), .certificate = identity("server")};
+  b.remote = {.method = AuthMethod::kPublicKey, .id = IdentityPattern("*@example.org"), .verifier = verifier};
+  const ConnectionPtr of_a = IkePair::share(a);
+  Direct pair(IkePair::share(b), &clock);
+  for (auto _ : state) {
+    const SaId sa = pair.a.initiate(Direct::kNow, of_a, route());
+    pair.pump();
+    pair.a.close(Direct::kNow, sa);
+    pair.pump();
+    if (pair.b.size() > 1000) pair.b.on_deadline(Direct::kNow + 40s);
+  }
+  if (pair.a.counters().initiated != static_cast<std::uint64_t>(state.iterations()))
+    state.SkipWithError("not all came up");
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(handshakes_ecdsa)->Unit(benchmark::kMicrosecond);
+
+// The heap's growth for 10,000 tunnels in one gateway, less what their clients take; and how often they wake it.
+void idle_tunnels(benchmark::State& state) {
+  constexpr std::uint32_t kTunnels = 10'000;
+  for (auto _ : state) {
+    Connection a = IkePair::connection(true), b = IkePair::connection(false);
+    a.send_initial_contact = false;
+    b.remote.id = IdentityPattern();
+    Direct pair(IkePair::share(b));
+    const ConnectionPtr of_a = IkePair::share(a);
+    const std::size_t before = mallinfo2().uordblks;
+    for (std::uint32_t i = 0; i < kTunnels; ++i) {
+      (void)pair.a.initiate(Direct::kNow, of_a, route(i));
+      pair.pump();
+    }
+    const std::size_t all = mallinfo2().uordblks - before;
+    if (pair.b.size() != kTunnels) state.SkipWithError("not all came up");
+    // Both ends keep the same: one IKE SA, one child.
+    state.counters["bytes_per_pair"] = static_cast<double>(all) / 2 / kTunnels;
+    std::uint64_t wakes = 0;
+    TimePoint now = Direct::kNow;
+    const TimePoint end = now + 10min;
+    while (pair.b.deadline() < end) {
+      now = pair.b.deadline();
+      pair.b.on_deadline(now);
+      ++wakes;
+      while (auto out = pair.b.next_transmit()) {
+        std::swap(out->path.local, out->path.remote);
+        pair.a.receive(now, out->path, std::move(out->datagram));
+        while (auto answer = pair.a.next_transmit()) {
+          std::swap(answer->path.local, answer->path.remote);
+          pair.b.receive(now, answer->path, std::move(answer->datagram));
+        }
+      }
+    }
+    state.counters["wakes_per_tunnel_minute"] = static_cast<double>(wakes) / kTunnels / 10;
+  }
+}
+BENCHMARK(idle_tunnels)->Unit(benchmark::kMillisecond)->Iterations(1);
+
+}  // namespace

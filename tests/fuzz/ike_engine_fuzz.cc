@@ -1,0 +1,140 @@
+// Two engines, and an input of two parts: operations, and the bytes of messages that one end seals with the right keys
+// though no engine would send them. Whatever comes: no end breaks, and time brings everything to rest.
+//
+//   operations(1 byte count, then so many) | bytes
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include "support/ike_rogue.h"
+#include "support/require.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace winze;
+using namespace winze::ike;
+using winze::test::IkePair;
+using winze::test::require;
+
+class Input {
+ public:
+  explicit Input(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
+  std::uint8_t u8() {
+    if (rest_.empty()) return 0;
+    const std::uint8_t first = rest_[0];
+    rest_ = rest_.subspan(1);
+    return first;
+  }
+  std::span<const std::uint8_t> bytes(std::size_t n) {
+    const auto taken = rest_.first(std::min(n, rest_.size()));
+    rest_ = rest_.subspan(taken.size());
+    return taken;
+  }
+
+ private:
+  std::span<const std::uint8_t> rest_;
+};
+
+class Session {
+ public:
+  explicit Session(std::span<const std::uint8_t> input) : operations_({}), bytes_({}) {
+    Input all(input);
+    operations_ = Input(all.bytes(all.u8()));
+    bytes_ = Input(all.bytes(SIZE_MAX));
+    Connection a = IkePair::connection(true), b = IkePair::connection(false);
+    a.proposals = b.proposals = *parse_proposals(Protocol::kIke, test::kRogueProposal);
+    a.dpd_delay = b.dpd_delay = 60s;
+    EngineOptions options;
+    options.key_log = [this](std::string_view line) { keys_.take(line); };
+    pair_ = std::make_unique<IkePair>(7, std::move(options));
+    sa_a_ = pair_->connect(IkePair::share(a), IkePair::share(b));
+    sa_b_ = pair_->b.last<Up>()->sa;
+    more_ = std::make_shared<const ChildConfig>(IkePair::child(true));
+  }
+
+  void run() {
+    pair_->bend = [this](bool, const Buffer&) { return IkePair::Fate{.copies = copies_}; };
+    for (unsigned i = 0; i < 24; ++i) {
+      step(operations_.u8());
+      pair_->drain();
+    }
+    pair_->bend = nullptr;
+    copies_ = 1;
+    pair_->run(24h);
+    // An inbound SA for each way that the other end may still use, and no more IKE SAs than were made.
+    require(pair_->a.engine.size() <= 4 && pair_->b.engine.size() <= 4);
+    require(pair_->a.engine.half_open() == 0);
+    pair_->a.engine.close(pair_->now, sa_a_);
+    pair_->b.engine.close(pair_->now, sa_b_);
+    pair_->run(24h);
+    require(pair_->a.children.empty() && pair_->b.children.empty());
+    require(pair_->a.inbound.empty() && pair_->b.inbound.empty());
+  }
+
+ private:
+  void step(std::uint8_t operation) {
+    IkePair& p = *pair_;
+    const ChildId child_a = p.a.children.empty() ? ChildId{} : p.a.children.begin()->first;
+    const ChildId child_b = p.b.children.empty() ? ChildId{} : p.b.children.begin()->first;
+    switch (operation % 16) {
+      case 0:
+        return p.run(5ms);
+      case 1:
+        return p.run(2s);
+      case 2:
+        return void(p.a.engine.rekey_child(p.now, child_a));
+      case 3:
+        return void(p.b.engine.rekey_child(p.now, child_b));
+      case 4:
+        return void(p.a.engine.rekey(p.now, sa_a_));
+      case 5:
+        return void(p.b.engine.rekey(p.now, sa_b_));
+      case 6:
+        return void(p.a.engine.delete_child(p.now, child_a));
+      case 7:
+        return void(p.b.engine.delete_child(p.now, child_b));
+      case 8:
+        return void(p.a.engine.add_child(p.now, sa_a_, more_));
+      case 9:
+        return void(p.b.engine.close(p.now, sa_b_));
+      case 10:
+        copies_ = operation / 16 % 3;
+        return;
+      case 11:
+        return p.run(10s);
+      default:
+        return inject(operation);
+    }
+  }
+
+  // A message with the right keys, from the end that the operation says.
+  void inject(std::uint8_t operation) {
+    const bool from_initiator = (operation & 16) != 0;
+    static constexpr Exchange kExchanges[] = {Exchange::kAuth, Exchange::kCreateChild, Exchange::kInformational,
+                                              static_cast<Exchange>(99)};
+    const std::uint32_t message_id = bytes_.u8() % 16u;
+    const auto first = static_cast<PayloadType>(bytes_.u8());
+    const auto inner = bytes_.bytes(bytes_.u8());
+    std::optional<FragmentNumber> fragment;
+    if ((operation & 64) != 0) fragment = FragmentNumber{bytes_.u8(), bytes_.u8()};
+    test::bring(*pair_, !from_initiator,
+                keys_.seal(pair_->net, kExchanges[operation % 4], from_initiator, (operation & 32) != 0, message_id,
+                           first, inner, fragment));
+  }
+
+  Input operations_, bytes_;
+  std::unique_ptr<IkePair> pair_;
+  test::RogueKeys keys_;
+  SaId sa_a_{}, sa_b_{};
+  ChildConfigPtr more_;
+  unsigned copies_ = 1;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Session({data, size}).run();
+  return 0;
+}

@@ -1,0 +1,175 @@
+// IKE_AUTH by certificates, in every kind of key, and what is refused.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+
+#include "support/files.h"
+#include "support/ike_pair.h"
+#include "winze/base/status.h"
+
+namespace winze::ike {
+namespace {
+
+using namespace std::chrono_literals;
+using test::IkePair;
+
+struct TestClock final : WallClock {
+  UnixTime time = std::stoll(test::text_of("x509/now")) + 3600;
+  UnixTime unix_now() const override { return time; }
+};
+
+Certificate load(const std::string& name) {
+  return parse_certificates(test::bytes_of("x509/" + name + ".pem"))->front();
+}
+
+std::shared_ptr<const CertificateIdentity> identity(const std::string& name) {
+  auto key = parse_private_key(test::bytes_of("x509/" + name + ".key"));
+  REQUIRE_MESSAGE(key.ok(), message_of(key.status()));
+  auto made = CertificateIdentity::create({load(name), load("sub")}, *key);
+  REQUIRE_MESSAGE(made.ok(), message_of(made.status()));
+  return std::make_shared<const CertificateIdentity>(*std::move(made));
+}
+
+std::shared_ptr<const CertificateVerifier> verifier() {
+  return std::make_shared<const CertificateVerifier>(std::vector{load("root")});
+}
+
+// A client "alice@example.org" and a gateway whose certificate is `name`.
+struct Ends {
+  TestClock clock;
+  Connection a = IkePair::connection(true), b = IkePair::connection(false);
+
+  explicit Ends(const std::string& name) {
+    a.local = {.method = AuthMethod::kPublicKey,
+               .id = Identity::parse("alice@example.org"),
+               .certificate = identity("client")};
+    a.remote = {.method = AuthMethod::kPublicKey, .id = IdentityPattern("gw.example.org"), .verifier = verifier()};
+    b.local = {
+        .method = AuthMethod::kPublicKey, .id = Identity::parse("gw.example.org"), .certificate = identity(name)};
+    b.remote = {.method = AuthMethod::kPublicKey, .id = IdentityPattern("*@example.org"), .verifier = verifier()};
+  }
+  EngineOptions options() const {
+    EngineOptions made;
+    made.wall_clock = &clock;
+    return made;
+  }
+};
+
+TEST_CASE("ike: both ends prove themselves by certificates, with keys of every kind") {
+  for (const std::string name : {"server", "rsa", "edward"}) {
+    CAPTURE(name);
+    const Ends ends(name);
+    IkePair pair(31, ends.options(), ends.options());
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    if (pair.a.count<Closed>() != 0) MESSAGE(pair.a.last<Closed>()->reason.to_string());
+    if (pair.b.count<Closed>() != 0) MESSAGE(pair.b.last<Closed>()->reason.to_string());
+    REQUIRE(pair.a.count<Up>() == 1);
+    CHECK(pair.b.last<Up>()->remote.to_string() == "alice@example.org");
+    CHECK(pair.traffic_flows());
+  }
+}
+
+TEST_CASE("security: a certificate that is not for the identity, not from our root, or not valid any more") {
+  struct Row {
+    std::string_view name;
+    std::function<void(Ends&)> change;
+    std::string_view text;
+  };
+  const Row rows[] = {
+      {"another identity",
+       [](Ends& e) {
+         e.b.local.id = Identity::parse("other.example.org");
+         e.a.remote.id = IdentityPattern("other.example.org");
+       },
+       "its certificate is for"},
+      {"a key id",
+       [](Ends& e) {
+         e.b.local.id = Identity::parse("@#0102");
+         e.a.remote.id = IdentityPattern();
+       },
+       "its certificate is for"},
+      {"another root",
+       [](Ends& e) {
+         e.a.remote.verifier = std::make_shared<const CertificateVerifier>(std::vector{load("stranger")});
+       },
+       ""},
+      {"no root", [](Ends& e) { e.a.remote.verifier = std::make_shared<const CertificateVerifier>(); }, ""},
+      {"years later", [](Ends& e) { e.clock.time += 200LL * 365 * 86400; }, ""},
+      {"a client's certificate at the gateway",
+       [](Ends& e) {
+         e.b.local.certificate = identity("client");
+         e.b.local.id = Identity::parse("alice@example.org");
+         e.a.remote.id = IdentityPattern();
+       },
+       ""},
+      {"a secret instead",
+       [](Ends& e) {
+         e.b.local.method = AuthMethod::kPsk;
+         e.b.local.psk = Secret(std::string_view("x"));
+       },
+       "no certificate"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    Ends ends("server");
+    row.change(ends);
+    TestClock early;
+    EngineOptions of_b;
+    of_b.wall_clock = &early;
+    IkePair pair(32, ends.options(), std::move(of_b));
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair.a.count<Up>() == 0);
+    CHECK(pair.a.count<ChildUp>() == 0);
+    REQUIRE(pair.a.count<Closed>() == 1);
+    CHECK(pair.a.last<Closed>()->reason.cause == Cause::kAuthentication);
+    CHECK(pair.a.last<Closed>()->reason.text.find(row.text) != std::string::npos);
+  }
+}
+
+// A key in a store that takes its time.
+class SlowKey final : public PrivateKey {
+ public:
+  explicit SlowKey(PrivateKeyPtr key) : key_(std::move(key)) {}
+  const PublicKey& public_key() const override { return key_->public_key(); }
+  void sign(SignatureScheme scheme, std::span<const std::uint8_t> message, SignHandler done) override {
+    key_->sign(scheme, message, [this](auto made) { made_ = std::move(made); });
+    done_ = std::move(done);
+  }
+  void finish() { done_(std::move(made_)); }
+  bool waits() const { return done_ != nullptr; }
+
+ private:
+  PrivateKeyPtr key_;
+  SignHandler done_;
+  absl::StatusOr<std::vector<std::uint8_t>> made_;
+};
+
+TEST_CASE("ike: a key that signs later is waited for, and outlives the engine if it must") {
+  Ends ends("server");
+  const auto real = identity("server");
+  const auto slow = std::make_shared<SlowKey>(real->key);
+  auto made = CertificateIdentity::create(real->chain, slow);
+  REQUIRE(made.ok());
+  ends.b.local.certificate = std::make_shared<const CertificateIdentity>(*std::move(made));
+  for (const bool engine_dies : {false, true}) {
+    CAPTURE(engine_dies);
+    bool woken = false;
+    EngineOptions of_b = ends.options();
+    of_b.wake = [&] { woken = true; };
+    auto pair = std::make_unique<IkePair>(33, ends.options(), std::move(of_b));
+    pair->connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair->a.count<Up>() == 0);
+    REQUIRE(slow->waits());
+    if (engine_dies) pair.reset();
+    slow->finish();
+    CHECK(woken == !engine_dies);
+    if (engine_dies) continue;
+    pair->run(1s);
+    CHECK(pair->a.count<Up>() == 1);
+    CHECK(pair->traffic_flows());
+  }
+}
+
+}  // namespace
+}  // namespace winze::ike
