@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "tls_ciphers.h"
 #include "tls_connection.h"
 #include "winze/base/error.h"
 
@@ -41,11 +42,6 @@ constexpr TableCategory::Row kRows[] = {
     {static_cast<int>(Errc::kAlertNoCommonAlpn), "peer refused: no application protocol (ALPN) in common"},
 };
 const TableCategory kCategory("tls", kRows);
-
-// Under TLS 1.2; those of TLS 1.3 are AEAD all.
-constexpr const char* kCiphers12 =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 absl::Status set_up(SSL_CTX* ssl, Version min_version, Version max_version) {
   if (SSL_CTX_set_min_proto_version(ssl, static_cast<std::uint16_t>(min_version)) != 1 ||

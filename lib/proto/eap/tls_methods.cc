@@ -18,7 +18,7 @@ class TlsConversation {
   bool failed() const { return failed_; }
   bool has_next() const { return fragments_.has_next(); }
   Result next() { return Result::send(fragments_.next()); }
-  std::string detail() const { return printable(engine_->detail()); }
+  std::string detail() const { return printable(engine_->detail(), 512); }
 
   // `then` is called when the engine has made what it can; an error has been told already.
   using Then = absl::AnyInvocable<void(ResultHandler done)>;

@@ -4,6 +4,7 @@
 #include <absl/functional/any_invocable.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,6 +39,6 @@ class TlsEngine {
 };
 
 // Makes one for each conversation.
-using TlsEngineFactory = absl::AnyInvocable<std::unique_ptr<TlsEngine>()>;
+using TlsEngineFactory = std::function<std::unique_ptr<TlsEngine>()>;
 
 }  // namespace winze::eap
