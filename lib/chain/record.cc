@@ -19,6 +19,7 @@ RelayOptions relay_options(const Policy& policy, Meter meter) {
 void note(const RelayResult& result, Connection& connection) {
   connection.up += result.up;
   connection.down += result.down;
+  connection.spliced += result.spliced;
   if (result.dropped != 0) connection.detail = "datagrams dropped: " + std::to_string(result.dropped);
 }
 

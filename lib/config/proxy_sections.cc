@@ -35,8 +35,10 @@ node::VlessUser read_vless_user(ObjectReader& object) {
   if (out.id.empty()) object.fail("id", "missing: the user's id");
   out.email = object.string("email");
   out.level = read_level(object, "level");
-  if (const std::string flow = object.string("flow"); !flow.empty() && flow != "none") {
-    object.fail("flow", "\"" + flow + "\" is not supported yet; leave \"flow\" out");
+  const std::string flow = object.string("flow");
+  out.vision = flow == "xtls-rprx-vision";
+  if (!out.vision && !flow.empty() && flow != "none") {
+    object.fail("flow", "expected \"xtls-rprx-vision\" or nothing, found \"" + flow + "\"");
   }
   object.refuse("reverse", "VLESS reverse is not supported");
   object.ignore({"alterId", "security"});

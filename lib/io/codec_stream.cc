@@ -53,6 +53,10 @@ struct State : std::enable_shared_from_this<State> {
 
   void opened(Buffer data) {
     const std::error_code error = codec->open(data, reply);
+    if (!opening_left && codec->opening_left_below()) {
+      opening_left = true;
+      below->stop_opening();
+    }
     if (!reply.empty()) send_reply();
     if (error) read_error = error;
     if (!data.empty()) return deliver({}, std::move(data));
@@ -105,10 +109,18 @@ struct State : std::enable_shared_from_this<State> {
       self->writing = false;
       if (self->closed) error = Errc::kAborted;
       if (error) self->write_error = error;
+      if (!error) self->leave_below();
       auto handler = std::exchange(self->write_handler, nullptr);
       self->after_write();
       handler(error);
     });
+  }
+
+  // What was written last may have been the last that goes through the layer below.
+  void leave_below() {
+    if (sealing_left || !codec->sealing_left_below()) return;
+    sealing_left = true;
+    below->stop_sealing();
   }
 
   // What waited for the write that has just ended.
@@ -151,6 +163,17 @@ struct State : std::enable_shared_from_this<State> {
     asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error); });
   }
 
+  void stop_opening() {
+    Buffer taken;
+    codec->stop_opening(taken);
+    if (ready.empty()) {
+      ready = std::move(taken);
+    } else {
+      ready.append(std::as_const(taken).span());
+    }
+    read_error = {};
+  }
+
   void close() {
     if (closed) return;
     // Our direction ended in order, which the protocol could not say alone; now that the other ends too, the layers
@@ -188,7 +211,9 @@ struct State : std::enable_shared_from_this<State> {
   bool closed = false;
   bool ended = false;  // shutdown_write() was called
   bool end_unsaid = false;
-  bool writing = false;  // an operation of ours is pending on `below`
+  bool writing = false;       // an operation of ours is pending on `below`
+  bool sealing_left = false;  // the layer below was left by our codec
+  bool opening_left = false;
   Stream::ReadHandler read_handler;
   Stream::WriteHandler write_handler;
   absl::AnyInvocable<void()> deferred;  // a write that waits for a reply under way
@@ -233,6 +258,9 @@ class CodecStream final : public Stream {
   Endpoint local() const override { return state_->below->local(); }
   Endpoint remote() const override { return state_->below->remote(); }
   bool holds_opening() const override { return state_->codec->holds_opening() || state_->below->holds_opening(); }
+  bool can_be_left() const override { return state_->codec->can_be_left(); }
+  void stop_sealing() override { state_->codec->stop_sealing(); }
+  void stop_opening() override { state_->stop_opening(); }
   RawSocket* verbatim_source() override { return passes_reads() ? state_->below->verbatim_source() : nullptr; }
   RawSocket* verbatim_sink() override { return passes_writes() ? state_->below->verbatim_sink() : nullptr; }
 
@@ -332,6 +360,7 @@ struct Opening : std::enable_shared_from_this<Opening> {
   }
 
   void next(bool done) {
+    if (done && !error && codec->may_leave_below() && !below->can_be_left()) error = Errc::kUnsupported;
     if (error || done) return finish();
     reading = true;
     below->read([self = shared_from_this()](std::error_code read_error, Buffer data) {

@@ -164,6 +164,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
     const SplicePipe::Result result = d.pipe.drain(sink->native_handle(), due);
     if (result.error) return break_off(result.error);
     if (result.bytes > 0) account(which, result.bytes);
+    spliced += result.bytes;
     due -= result.bytes;
     if (due > 0) {
       return sink->wait(RawSocket::Wait::kWrite, [self = shared_from_this(), which, due](std::error_code error) {
@@ -216,8 +217,11 @@ struct Relay : std::enable_shared_from_this<Relay> {
       d.rest.release();
       d.pipe.close();
     }
-    finishing(
-        {.error = error, .timed_out = timed_out, .up = directions[0].gate.bytes(), .down = directions[1].gate.bytes()});
+    finishing({.error = error,
+               .timed_out = timed_out,
+               .up = directions[0].gate.bytes(),
+               .down = directions[1].gate.bytes(),
+               .spliced = spliced});
   }
 
   void cancel() {
@@ -237,6 +241,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   std::array<Direction, 2> directions;  // [0] up: client to server, [1] down
   bool shut = false;                    // one direction's end was passed on
   bool timed_out = false;
+  std::uint64_t spliced = 0;
   bool opening_alone = false;  // the server's opening is being written without payload
   absl::AnyInvocable<void()> after_opening;
 };

@@ -9,7 +9,6 @@
 #include "winze/layer/trojan_conduit.h"
 #include "winze/layer/vless_conduit.h"
 #include "winze/proto/trojan/codec.h"
-#include "winze/proto/vless/codec.h"
 
 namespace winze {
 namespace {
@@ -48,9 +47,12 @@ Layer httpupgrade::client(ClientOptions options) {
   });
 }
 
-Layer vless::client(const Uuid& id) {
-  const Layer streams = layer(
-      [id](Environment&, const Destination& destination) { return std::make_unique<ClientCodec>(id, destination); });
+Layer vless::client(const Uuid& id, Flow flow) {
+  const Layer streams = layer([id, flow](Environment& environment, const Destination& destination) {
+    const bool vision = flow == Flow::kVision && destination.network == Network::kTcp;
+    return vision ? std::make_unique<ClientCodec>(id, destination, environment.random)
+                  : std::make_unique<ClientCodec>(id, destination);
+  });
   return [streams](Environment& environment, DialerPtr below) {
     DialerPtr dialer = streams(environment, std::move(below));
     auto open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {

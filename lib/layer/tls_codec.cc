@@ -60,7 +60,9 @@ class CodecImpl final : public Codec {
     SSL_set_accept_state(ssl_.get());
   }
 
-  Overhead overhead() const override { return {.front = kHeaderSize, .back = 1 + kTagSize}; }
+  Overhead overhead() const override {
+    return sealing_stopped_ ? Overhead{} : Overhead{.front = kHeaderSize, .back = 1 + kTagSize};
+  }
   const SessionInfo& info() const override { return info_; }
   std::string_view detail() const override { return detail_.empty() ? records_.detail() : detail_; }
 
@@ -86,19 +88,34 @@ class CodecImpl final : public Codec {
   }
 
   std::error_code seal(Buffer& data) override {
-    if (data.empty()) return {};
+    if (data.empty() || sealing_stopped_) return {};
     if (!records_.writes()) return seal_by_library(data);
     records_.seal(data);
     return {};
   }
 
   std::error_code open(Buffer& data, Buffer& reply) override {
-    return records_.reads() ? records_.open(data, reply) : open_by_library(data, reply);
+    if (opening_stopped_) return {};
+    const std::error_code error = records_.reads() ? records_.open(data, reply) : open_by_library(data, reply);
+    // An answer to a key update has no place between bytes that are not ours.
+    if (sealing_stopped_) reply.clear();
+    return error;
   }
 
-  std::error_code open_end() override { return winze::Errc::kTruncated; }
+  std::error_code open_end() override { return opening_stopped_ ? winze::Errc::kEof : winze::Errc::kTruncated; }
+
+  // Under TLS 1.3 the records are all ours, and where one ends is known.
+  bool can_be_left() const override { return info_.version == Version::kTls13 && records_.writes(); }
+  void stop_sealing() override { sealing_stopped_ = true; }
+  void stop_opening(Buffer& taken) override {
+    opening_stopped_ = true;
+    taken = records_.take_unopened();
+  }
+  bool seals_verbatim() const override { return sealing_stopped_; }
+  bool opens_verbatim() const override { return opening_stopped_; }
 
   End seal_end(Buffer& out) override {
+    if (sealing_stopped_) return End::kShutdownBelow;
     if (records_.writes()) {
       records_.seal_end(out);
     } else {
@@ -258,6 +275,8 @@ class CodecImpl final : public Codec {
   std::string detail_;
   std::error_code callback_error_;
   RecordLayer records_;
+  bool sealing_stopped_ = false;
+  bool opening_stopped_ = false;
 };
 
 }  // namespace

@@ -114,10 +114,23 @@ std::error_code RecordLayer::open(Buffer& data, Buffer& reply) {
 std::error_code RecordLayer::open_into(Buffer& data, Buffer& plain, Buffer& reply) {
   for (;;) {
     std::span<const std::uint8_t> record;
-    if (std::error_code error = next_record(data, record)) return error;
+    if (std::error_code error = next_record(data, record)) {
+      keep_unopened(partial_.span(), data);
+      return error;
+    }
     if (record.empty()) return {};
-    if (std::error_code error = open_record(record, plain, reply)) return error;
+    if (std::error_code error = open_record(record, plain, reply)) {
+      keep_unopened(record, data);
+      return error;
+    }
   }
+}
+
+// A record that does not open may be of those that go around TLS: a layer above that leaves TLS wants it back.
+void RecordLayer::keep_unopened(std::span<const std::uint8_t> record, const Buffer& rest) {
+  unopened_ = Buffer::copy_of(record);
+  unopened_.append(rest.span());
+  taken_partial_ = true;
 }
 
 // One whole record and nothing else: the usual case of a short message.

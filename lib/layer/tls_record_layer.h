@@ -53,6 +53,10 @@ class RecordLayer {
   // open(), with the content appended to `plain`.
   std::error_code open_into(Buffer& data, Buffer& plain, Buffer& reply);
 
+  // What has come and was not opened: an incomplete record, or all from the record on that open() has failed on. No
+  // further call of open() follows.
+  Buffer take_unopened() { return std::move(taken_partial_ ? unopened_ : partial_); }
+
   // The peer's alert in words, when that was the error.
   std::string_view detail() const { return detail_; }
 
@@ -62,6 +66,7 @@ class RecordLayer {
   bool opens_in_place(const Buffer& data) const;
   std::error_code open_in_place(Buffer& data, Buffer& reply);
   std::error_code open_record(std::span<const std::uint8_t> record, Buffer& plain, Buffer& reply);
+  void keep_unopened(std::span<const std::uint8_t> record, const Buffer& rest);
   std::error_code on_content(std::size_t size);
   std::error_code on_control(ContentType type, std::span<const std::uint8_t> content, Buffer& reply);
   std::error_code on_handshake_bytes(std::span<const std::uint8_t> bytes, Buffer& reply);
@@ -81,6 +86,7 @@ class RecordLayer {
   std::string_view detail_;
   Buffer partial_;              // of an incomplete record
   bool taken_partial_ = false;  // partial_ was given out whole
+  Buffer unopened_;             // after a failure
   int idle_records_ = 0;
   std::uint8_t message_header_[4];
   std::size_t message_header_size_ = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "transports.h"
 #include "winze/base/status.h"
 #include "winze/io/tcp.h"
 #include "winze/layer/tls.h"
@@ -186,14 +187,21 @@ class Builder {
     out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest&) {
       return vless::stream_conduit(environment, std::move(stream));
     };
+    for (std::size_t i = 0; i < settings.users.size(); ++i) {
+      if (settings.users[i].vision && !fits_vision(inbound_.stream)) {
+        return error(".settings.clients[" + std::to_string(i) + "].flow", kVisionNeeds);
+      }
+    }
     auto users = attach<vless::UserTable, VlessUser>(
         [](vless::UserTable& table, const VlessUser& user) {
-          table.add(*parse_user_id(user.id), {.name = user.email, .level = user.level});
+          table.add(*parse_user_id(user.id), {.name = user.email,
+                                              .level = user.level,
+                                              .flow = user.vision ? vless::Flow::kVision : vless::Flow::kNone});
         },
         [](vless::UserTable& table, const VlessUser& user) { table.remove(*parse_user_id(user.id)); });
-    out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users))](const chain::Connection&) {
-      return std::make_unique<vless::ServerCodec>(users);
-    };
+    const vless::ServerOptions server{.random = &environment_.random};
+    out_->make_proxy = [users = std::shared_ptr<const vless::Users>(std::move(users)), server](
+                           const chain::Connection&) { return std::make_unique<vless::ServerCodec>(users, server); };
     return add_fallbacks(settings.fallbacks);
   }
 

@@ -181,6 +181,7 @@ void Log::on_connection(const chain::Connection& c) {
   line.add_if("outbound", c.outbound);
   line.add("up", c.up);
   line.add("down", c.down);
+  if (c.spliced != 0) line.add("spliced", c.spliced);
   line.add("ms", static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(c.duration).count()));
   line.add_if("failed", c.stage);
   if (c.error) line.add("cause", c.error.message());

@@ -126,7 +126,11 @@ class Assembly {
       return absl::InvalidArgumentError(options_.outbounds[index].path + ".settings: \"" + settings.user.id +
                                         "\" is not a user id: a UUID, or 1 to 30 characters that stand for one");
     }
-    return over_server(index, settings.server, vless::client(*id));
+    const vless::Flow flow = settings.user.vision ? vless::Flow::kVision : vless::Flow::kNone;
+    if (settings.user.vision && !fits_vision(options_.outbounds[index].stream)) {
+      return absl::InvalidArgumentError(options_.outbounds[index].path + ".settings: " + std::string(kVisionNeeds));
+    }
+    return over_server(index, settings.server, vless::client(*id, flow));
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t index, const TrojanOutbound& settings) {

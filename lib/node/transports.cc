@@ -112,4 +112,8 @@ absl::StatusOr<DialerPtr> over_transports(Environment& environment, const Outbou
   return std::make_shared<TransportDialer>(environment, outbound, std::move(context), std::move(below));
 }
 
+bool fits_vision(const StreamSettings& stream) {
+  return stream.tls.has_value() && stream.network == StreamSettings::Network::kTcp;
+}
+
 }  // namespace winze::node

@@ -23,4 +23,9 @@ absl::StatusOr<DialerPtr> over_transports(Environment& environment, const Outbou
 absl::StatusOr<DialerPtr> over_transports(Environment& environment, const OutboundOptions& outbound,
                                           std::shared_ptr<tls::ClientContext> context, DialerPtr below);
 
+// Whether the flow xtls-rprx-vision, which leaves TLS for the connection below, can run over these.
+bool fits_vision(const StreamSettings& stream);
+inline constexpr std::string_view kVisionNeeds =
+    "\"xtls-rprx-vision\" needs the security \"tls\" on the network \"tcp\"";
+
 }  // namespace winze::node

@@ -65,6 +65,26 @@ class StreamCodec {
   // driver keeps a write, or the end, back until then, and reads on its own if it must.
   virtual bool seal_waits() const { return false; }
 
+  // --- a layer that is left on the way ---
+  //
+  // Two peers may agree to go on without the layer below (VLESS's flow xtls-rprx-vision leaves TLS): from some point
+  // on, in each direction for itself, their bytes pass it as they are. The driver tells that layer.
+  //
+  // Of the layer that is left: whether it can be, once its opening is done. stop_sealing(): what is sealed from now on
+  // passes as it is, and no end mark follows. stop_opening(): so does what stands behind the last unit that was opened
+  // in full; the bytes behind it that open() has taken already come back in `taken`. Had it failed on them, because
+  // they never were of this layer, that counts for nothing.
+  virtual bool can_be_left() const { return false; }
+  virtual void stop_sealing() {}
+  virtual void stop_opening(Buffer& taken) { (void)taken; }
+
+  // Of the layer that leaves: whether it may come to that (asked when its opening is done, which fails with
+  // Errc::kUnsupported when the layer right below cannot be left), and whether what was sealed last, or opened last,
+  // was the last to go through the layer below.
+  virtual bool may_leave_below() const { return false; }
+  virtual bool sealing_left_below() const { return false; }
+  virtual bool opening_left_below() const { return false; }
+
   // After a failure: what the error code does not say ("certificate is for a.test, wanted b.test"); maybe nothing.
   virtual std::string_view detail() const { return {}; }
 };

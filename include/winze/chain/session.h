@@ -32,6 +32,7 @@ struct Connection {
   // At the end:
   std::uint64_t up = 0;  // bytes of payload
   std::uint64_t down = 0;
+  std::uint64_t spliced = 0;  // of both, those that the kernel moved from socket to socket
   Duration duration{0};
   std::error_code error;
   std::string stage;   // where it failed: "tls", "vless", "user", "dial", "relay"; empty: it did not

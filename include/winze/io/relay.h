@@ -30,6 +30,7 @@ struct RelayResult {
   bool timed_out = false;
   std::uint64_t up = 0;       // bytes from `client` to `server`
   std::uint64_t down = 0;     // bytes from `server` to `client`
+  std::uint64_t spliced = 0;  // of both, those that the kernel moved from socket to socket
   std::uint64_t dropped = 0;  // datagrams, by either conduit
 };
 

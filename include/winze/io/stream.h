@@ -62,6 +62,12 @@ class Stream {
   // True while opening bytes of some layer wait for the first payload, to share its packet.
   virtual bool holds_opening() const { return false; }
 
+  // For a layer above that leaves the one at the top of this stream on the way (StreamCodec::can_be_left). Not to be
+  // called while an operation of that direction is pending.
+  virtual bool can_be_left() const { return false; }
+  virtual void stop_sealing() {}
+  virtual void stop_opening() {}
+
   // The socket from which (to which) this stream's bytes come (go) unchanged from now on, with nothing held in
   // between; null when there is no such socket or not yet. Not to be asked while an operation of that direction is
   // pending.

@@ -18,6 +18,7 @@
 #include "winze/proto/http/client.h"
 #include "winze/proto/httpupgrade/codec.h"
 #include "winze/proto/socks/client.h"
+#include "winze/proto/vless/codec.h"
 #include "winze/proto/ws/codec.h"
 
 namespace winze {
@@ -43,8 +44,9 @@ Layer client(ClientOptions options);
 }  // namespace httpupgrade
 
 namespace vless {
-// UDP takes one stream for each destination.
-Layer client(const Uuid& id);
+// UDP takes one stream for each destination, without the flow. With Flow::kVision the layer below must be TLS, over
+// TCP.
+Layer client(const Uuid& id, Flow flow = Flow::kNone);
 }  // namespace vless
 
 namespace trojan {

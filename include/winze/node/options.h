@@ -99,6 +99,7 @@ struct VlessUser {
   std::string email;
   std::uint32_t level = 0;
   chain::UserTerms terms = {};
+  bool vision = false;  // flow xtls-rprx-vision
 };
 
 struct TrojanUser {

@@ -53,4 +53,12 @@ bool parse_addons(std::span<const std::uint8_t> bytes, std::string_view& flow) {
   return true;
 }
 
+void append_addons(std::string_view flow, Writer& out) {
+  if (flow.empty()) return out.u8(0);
+  out.u8(static_cast<std::uint8_t>(2 + flow.size()));
+  out.u8(kFlowField << 3 | kLengthDelimited);
+  out.u8(static_cast<std::uint8_t>(flow.size()));
+  out.text(flow);
+}
+
 }  // namespace winze::vless

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proto/vless/addons.h"
+#include "proto/vless/vision.h"
 #include "proto/vless/wire.h"
 #include "winze/base/error.h"
 #include "winze/proto/port_address.h"
@@ -9,11 +11,11 @@
 namespace winze::vless {
 namespace {
 
-bool encode_request(const Uuid& id, const Destination& destination, Buffer& out) {
+bool encode_request(const Uuid& id, const Destination& destination, std::string_view flow, Buffer& out) {
   Writer writer(out);
   writer.u8(kProtocolVersion);
   writer.bytes(id.bytes);
-  writer.u8(0);  // no addons
+  append_addons(flow, writer);
   writer.u8(destination.network == Network::kUdp ? kUdp : kTcp);
   return encode_port_address(destination, out);
 }
@@ -21,7 +23,11 @@ bool encode_request(const Uuid& id, const Destination& destination, Buffer& out)
 }  // namespace
 
 ClientCodec::ClientCodec(const Uuid& id, const Destination& destination)
-    : encodable_(encode_request(id, destination, request_)) {}
+    : encodable_(encode_request(id, destination, {}, request_)) {}
+ClientCodec::ClientCodec(const Uuid& id, const Destination& destination, Random& random)
+    : encodable_(encode_request(id, destination, kVisionName, request_)),
+      vision_(std::make_unique<Vision>(id, random)) {}
+ClientCodec::~ClientCodec() = default;
 
 StreamCodec::Handshake ClientCodec::handshake(Buffer&, Buffer&, std::error_code& error) {
   if (!encodable_) error = Errc::kBadName;
@@ -30,6 +36,7 @@ StreamCodec::Handshake ClientCodec::handshake(Buffer&, Buffer&, std::error_code&
 
 std::error_code ClientCodec::seal(Buffer& data) {
   if (!encodable_) return Errc::kBadName;
+  if (vision_) vision_->seal(data);
   if (request_.empty()) return {};
   const std::size_t size = request_.size();
   std::memcpy(data.prepend(size), request_.data(), size);
@@ -40,6 +47,7 @@ std::error_code ClientCodec::seal(Buffer& data) {
 StreamCodec::End ClientCodec::seal_end(Buffer& out) {
   if (encodable_) out.append(request_.span());
   request_.release();
+  if (vision_) vision_->seal_end(out);
   return End::kShutdownBelow;
 }
 
@@ -65,13 +73,22 @@ std::error_code ClientCodec::open(Buffer& data, Buffer&) {
       response_ = byte == 0 ? Response::kDone : Response::kAddons;
     }
   }
-  return {};
+  return vision_ ? vision_->open(data) : std::error_code();
 }
 
 std::error_code ClientCodec::open_end() {
   // V2Ray's servers answer with their first payload, so one without any ends the stream without an answer.
   const bool orderly = response_ == Response::kVersion || response_ == Response::kDone;
+  if (vision_ && orderly) return vision_->open_end();
   return orderly ? winze::Errc::kEof : winze::Errc::kTruncated;
 }
+
+bool ClientCodec::seals_verbatim() const { return request_.empty() && (!vision_ || vision_->seals_verbatim()); }
+bool ClientCodec::opens_verbatim() const {
+  return response_ == Response::kDone && (!vision_ || vision_->opens_verbatim());
+}
+bool ClientCodec::sealing_left_below() const { return vision_ && vision_->sealing_left_below(); }
+bool ClientCodec::opening_left_below() const { return vision_ && vision_->opening_left_below(); }
+std::string_view ClientCodec::detail() const { return vision_ && encodable_ ? kVisionNeeds : std::string_view(); }
 
 }  // namespace winze::vless

@@ -10,6 +10,8 @@ constexpr TableCategory::Row kRows[] = {
     {static_cast<int>(Errc::kUnknownUser), "no user has the id that the client sent"},
     {static_cast<int>(Errc::kBadAddons), "malformed addons"},
     {static_cast<int>(Errc::kUnsupportedFlow), "the client asks for a flow that its user does not have"},
+    {static_cast<int>(Errc::kMissingFlow), "the client does not ask for the flow of its user"},
+    {static_cast<int>(Errc::kBadPadding), "malformed block of padding"},
     {static_cast<int>(Errc::kUnsupportedCommand), "the client's command is not supported"},
     {static_cast<int>(Errc::kBadAddress), "malformed destination"},
     {static_cast<int>(Errc::kBadName), "the destination's host name cannot be sent"},

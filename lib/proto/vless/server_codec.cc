@@ -2,7 +2,9 @@
 #include <utility>
 
 #include "proto/vless/addons.h"
+#include "proto/vless/vision.h"
 #include "proto/vless/wire.h"
+#include "winze/base/error.h"
 #include "winze/proto/port_address.h"
 #include "winze/proto/vless/codec.h"
 
@@ -20,6 +22,7 @@ const Account* UserTable::find(const Uuid& id) const {
 
 ServerCodec::ServerCodec(std::shared_ptr<const Users> users, ServerOptions options)
     : users_(std::move(users)), options_(options) {}
+ServerCodec::~ServerCodec() = default;
 
 StreamCodec::Handshake ServerCodec::handshake(Buffer& in, Buffer&, std::error_code& error) {
   if (in.empty()) return Handshake::kMore;
@@ -44,6 +47,7 @@ StreamCodec::Handshake ServerCodec::handshake(Buffer& in, Buffer&, std::error_co
     return Handshake::kMore;
   }
   in.trim_front(size);
+  if (flow_ == Flow::kVision) vision_ = std::make_unique<Vision>(id_, *options_.random);
   return Handshake::kDone;
 }
 
@@ -58,18 +62,25 @@ std::error_code ServerCodec::parse(std::span<const std::uint8_t> bytes, std::siz
   if (account == nullptr) return Errc::kUnknownUser;
   request_.user = account->name;
   request_.level = account->level;
-  if (std::error_code error = parse_request(reader)) return error;
+  if (std::error_code error = parse_request(reader, options_.random != nullptr ? account->flow : Flow::kNone)) {
+    return error;
+  }
   if (reader.ok()) size = reader.consumed();
   return {};
 }
 
-std::error_code ServerCodec::parse_request(Reader& reader) {
+std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
   const auto addons = reader.bytes(reader.u8());
   const std::uint8_t command = reader.u8();
   if (!reader.ok()) return {};
   std::string_view flow;
   if (!parse_addons(addons, flow)) return Errc::kBadAddons;
-  if (!flow.empty()) return Errc::kUnsupportedFlow;
+  flow_ = flow.empty() ? Flow::kNone : Flow::kVision;
+  if (flow_ == Flow::kNone) {
+    if (flow_of_user != Flow::kNone && command == kTcp) return Errc::kMissingFlow;
+  } else {
+    if (flow != kVisionName || flow_of_user != Flow::kVision || command != kTcp) return Errc::kUnsupportedFlow;
+  }
   if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;
   request_.destination.network = command == kUdp ? Network::kUdp : Network::kTcp;
   switch (decode_port_address(reader, request_.destination)) {
@@ -100,14 +111,24 @@ void ServerCodec::grant(const Endpoint&) {}
 void ServerCodec::refuse(Refusal) { answer_due_ = false; }
 
 std::error_code ServerCodec::seal(Buffer& data) {
+  if (vision_ && !(data.empty() && !answer_due_)) vision_->seal(data);
   if (std::exchange(answer_due_, false)) std::memcpy(data.prepend(sizeof kAnswer), kAnswer, sizeof kAnswer);
   return {};
 }
 
-std::error_code ServerCodec::open(Buffer&, Buffer&) { return {}; }
+std::error_code ServerCodec::open(Buffer& data, Buffer&) { return vision_ ? vision_->open(data) : std::error_code(); }
+
+std::error_code ServerCodec::open_end() { return vision_ ? vision_->open_end() : winze::Errc::kEof; }
+
+bool ServerCodec::seals_verbatim() const { return !answer_due_ && (!vision_ || vision_->seals_verbatim()); }
+bool ServerCodec::opens_verbatim() const { return !vision_ || vision_->opens_verbatim(); }
+bool ServerCodec::sealing_left_below() const { return vision_ && vision_->sealing_left_below(); }
+bool ServerCodec::opening_left_below() const { return vision_ && vision_->opening_left_below(); }
+std::string_view ServerCodec::detail() const { return vision_ ? kVisionNeeds : std::string_view(); }
 
 StreamCodec::End ServerCodec::seal_end(Buffer& out) {
   if (std::exchange(answer_due_, false)) out.append(std::span(kAnswer));
+  if (vision_) vision_->seal_end(out);
   return End::kShutdownBelow;
 }
 

@@ -10,6 +10,8 @@ enum class Errc {
   kUnknownUser,         // the id is nobody's
   kBadAddons,           // the addons are no such message
   kUnsupportedFlow,     // the client asks for a flow (xtls-rprx-vision) that this user does not have
+  kMissingFlow,         // the client asks for none, where its user has one
+  kBadPadding,          // a block of the flow xtls-rprx-vision is malformed
   kUnsupportedCommand,  // neither TCP nor UDP
   kBadAddress,          // the destination is malformed
   kBadName = 301,       // the destination's name cannot be sent: empty, longer than 255 bytes, or malformed
