@@ -1,4 +1,5 @@
 """Trojan beyond the matrix: winze and trojan 1.16 in both roles, and what strangers see of a server."""
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -83,6 +84,17 @@ WRONG_KEY = hashlib.sha224(b"another").hexdigest().encode()
 REST = b"\r\n\x01\x01\x7f\x00\x00\x01\x00\x09\r\n"
 
 
+PROBES = {
+    "a request": [REQUEST],
+    "a request in drips": [REQUEST[i : i + 7] for i in range(0, len(REQUEST), 7)],
+    "random bytes": [bytes(range(128, 256)) + b"\r\n\r\n"],
+    "a wrong key": [WRONG_KEY + REST + b"\r\n\r\n"],
+    "a key in capitals": [KEY.upper() + REST + b"\r\n\r\n"],
+    "a key and no line end": [KEY + b"\n\n\r\n\r\n"],
+    "a nearly right key": [KEY[:-1] + (b"0" if KEY[-1:] != b"0" else b"1") + REST + b"\r\n\r\n"],
+}
+
+
 @pytest.mark.parametrize("maker", ["winze", "v2ray", "trojan"])
 def test_a_browser_finds_a_web_server(stage, origin, hashes, maker):
     _, port = start_pair(stage, ("winze", maker), origin.port)
@@ -104,19 +116,23 @@ def test_probes_see_the_web_server(stage, origin):
         lines = [line for line in data.split(b"\r\n") if not line.startswith((b"Date:", b"Server:"))]
         return b"\r\n".join(lines), how, time.monotonic() - begun
 
-    probes = {
-        "a request": [REQUEST],
-        "a request in drips": [REQUEST[i : i + 7] for i in range(0, len(REQUEST), 7)],
-        "random bytes": [bytes(range(128, 256)) + b"\r\n\r\n"],
-        "a wrong key": [WRONG_KEY + REST + b"\r\n\r\n"],
-        "a key in capitals": [KEY.upper() + REST + b"\r\n\r\n"],
-        "a key and no line end": [KEY + b"\n\n\r\n\r\n"],
-        "a nearly right key": [KEY[:-1] + (b"0" if KEY[-1:] != b"0" else b"1") + REST + b"\r\n\r\n"],
-    }
-    for name, pieces in probes.items():
+    for name, pieces in PROBES.items():
         through, direct = seen(tls_to(port), pieces), seen(socket.create_connection((HOST, origin.port), 10), pieces)
         assert through[:2] == direct[:2], name
         assert through[2] < direct[2] + 1.5, name
+
+
+def test_without_a_web_server_nothing_is_said(stage):
+    port = free_port()
+    stage.start("winze", harness.proxy_server("trojan", port, "tls"), [port], "server")
+    for name, pieces in PROBES.items():
+        with tls_to(port) as connection:
+            begun = time.monotonic()
+            with contextlib.suppress(OSError):
+                for piece in pieces:
+                    connection.sendall(piece)
+            data, _ = answer(connection)
+            assert data == b"" and time.monotonic() - begun < 2, name
 
 
 def test_a_quiet_stranger_is_left_to_the_web_server(stage, origin):
