@@ -81,7 +81,10 @@ def spliced(process):
 def test_inner_tls_13_goes_around(stage, web, hashes, makers):
     socks = start_pair(stage, makers)
     assert https(socks, web[0], "1k.bin") == hashes["1k.bin"]
-    assert https(socks, web[0], "64m.bin", "--tlsv1.3") == hashes["64m.bin"]
+    # Xray leaves where a write of its own ends with a record, which none of a bulk transfer need do: so a small answer
+    # comes first.
+    first = ["-o", "/dev/null", f"https://a.test:{web[0]}/1k.bin"]
+    assert https(socks, web[0], "64m.bin", "--tlsv1.3", *first) == hashes["64m.bin"]
     for maker, process in zip(makers, (stage.client, stage.server)):
         if maker == "winze":
             assert spliced(process) > 48 << 20, process.log
