@@ -3,6 +3,7 @@
 #include <absl/status/status.h>
 #include <openssl/aead.h>
 
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -52,6 +53,8 @@ bool is_tag_size(AeadAlgorithm algorithm, std::size_t n) {
 
 }  // namespace
 
+bool has_aes_hardware() noexcept { return EVP_has_aes_hardware() == 1; }
+
 Aead::Aead(std::unique_ptr<State> state, std::size_t tag_size) : state_(std::move(state)), tag_size_(tag_size) {}
 Aead::Aead(Aead&&) noexcept = default;
 Aead& Aead::operator=(Aead&&) noexcept = default;
@@ -76,16 +79,34 @@ absl::StatusOr<Aead> Aead::create(AeadAlgorithm algorithm, std::span<const std::
 bool Aead::seal(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
                 std::span<std::uint8_t> data, std::uint8_t* tag) const {
   if (state_->ccm) return state_->ccm->seal(nonce, associated, data, tag);
+  return seal(nonce, associated, data, data.data(), tag);
+}
+
+bool Aead::seal(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
+                std::span<const std::uint8_t> data, std::uint8_t* out, std::uint8_t* tag) const {
+  if (state_->ccm) {
+    if (!data.empty()) std::memcpy(out, data.data(), data.size());
+    return state_->ccm->seal(nonce, associated, {out, data.size()}, tag);
+  }
   std::size_t written;
-  return EVP_AEAD_CTX_seal_scatter(&state_->context, data.data(), tag, &written, tag_size_, nonce.data(), nonce.size(),
+  return EVP_AEAD_CTX_seal_scatter(&state_->context, out, tag, &written, tag_size_, nonce.data(), nonce.size(),
                                    data.data(), data.size(), nullptr, 0, associated.data(), associated.size()) == 1;
 }
 
 bool Aead::open(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
                 std::span<std::uint8_t> data, const std::uint8_t* tag) const {
   if (state_->ccm) return state_->ccm->open(nonce, associated, data, tag);
-  return EVP_AEAD_CTX_open_gather(&state_->context, data.data(), nonce.data(), nonce.size(), data.data(), data.size(),
-                                  tag, tag_size_, associated.data(), associated.size()) == 1;
+  return open(nonce, associated, data, data.data(), tag);
+}
+
+bool Aead::open(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
+                std::span<const std::uint8_t> data, std::uint8_t* out, const std::uint8_t* tag) const {
+  if (state_->ccm) {
+    if (!data.empty()) std::memcpy(out, data.data(), data.size());
+    return state_->ccm->open(nonce, associated, {out, data.size()}, tag);
+  }
+  return EVP_AEAD_CTX_open_gather(&state_->context, out, nonce.data(), nonce.size(), data.data(), data.size(), tag,
+                                  tag_size_, associated.data(), associated.size()) == 1;
 }
 
 }  // namespace winze

@@ -112,6 +112,7 @@ bool Cipher::apply(std::span<const std::uint8_t> iv, std::span<std::uint8_t> dat
 
 struct AesBlock::State {
   AES_KEY encrypt;
+  AES_KEY decrypt;
   ~State() { secure_wipe({reinterpret_cast<std::uint8_t*>(this), sizeof *this}); }
 };
 
@@ -124,9 +125,11 @@ absl::StatusOr<AesBlock> AesBlock::create(std::span<const std::uint8_t> key) {
   if (!is_aes_key_size(key.size())) return absl::InvalidArgumentError("cipher: an AES key has 16, 24 or 32 bytes");
   auto state = std::make_unique<State>();
   AES_set_encrypt_key(key.data(), static_cast<unsigned>(key.size() * 8), &state->encrypt);
+  AES_set_decrypt_key(key.data(), static_cast<unsigned>(key.size() * 8), &state->decrypt);
   return AesBlock(std::move(state));
 }
 
 void AesBlock::encrypt(const std::uint8_t* in, std::uint8_t* out) const { AES_encrypt(in, out, &state_->encrypt); }
+void AesBlock::decrypt(const std::uint8_t* in, std::uint8_t* out) const { AES_decrypt(in, out, &state_->decrypt); }
 
 }  // namespace winze

@@ -34,6 +34,8 @@ TEST_CASE("aead: vectors, both ways") {
       Bytes data = ciphertext;
       const bool opened = aead->open(nonce, aad, data, tag.data());
       CHECK(opened == (v.text("result") == "valid"));
+      Bytes elsewhere(data.size());
+      CHECK(aead->open(nonce, aad, ciphertext, elsewhere.data(), tag.data()) == opened);
       if (!opened) {
         ++invalid;
         if (!message.empty()) CHECK(data != message);
@@ -44,6 +46,10 @@ TEST_CASE("aead: vectors, both ways") {
       Bytes made(tag.size());
       REQUIRE(aead->seal(nonce, aad, data, made.data()));
       CHECK(data == ciphertext);
+      CHECK(made == tag);
+      CHECK(elsewhere == message);
+      REQUIRE(aead->seal(nonce, aad, message, elsewhere.data(), made.data()));
+      CHECK(elsewhere == ciphertext);
       CHECK(made == tag);
     }
     CHECK(valid > 10);

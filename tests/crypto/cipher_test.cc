@@ -79,6 +79,8 @@ TEST_CASE("cipher: the AES block function (FIPS 197 C.1)") {
   Bytes block = test::unhex("00112233445566778899aabbccddeeff");
   aes->encrypt(block.data(), block.data());
   CHECK(test::hex(block) == "69c4e0d86a7b0430d8cdb78070b4c55a");
+  aes->decrypt(block.data(), block.data());
+  CHECK(test::hex(block) == "00112233445566778899aabbccddeeff");
 }
 
 }  // namespace

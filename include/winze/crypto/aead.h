@@ -19,6 +19,9 @@ enum class AeadAlgorithm : std::uint8_t {
   kChaCha20Poly1305,  // key 32 bytes; nonce 12; tag 16
 };
 
+// Whether this processor makes AES-GCM faster than ChaCha20-Poly1305.
+bool has_aes_hardware() noexcept;
+
 class Aead {
  public:
   // Fails when a size is none of the algorithm's.
@@ -34,10 +37,16 @@ class Aead {
   // misuse: a nonce of a wrong size, or more data than the algorithm takes (2^(8*(15 - nonce)) in CCM, 2^36 elsewhere).
   [[nodiscard]] bool seal(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
                           std::span<std::uint8_t> data, std::uint8_t* tag) const;
+  // The same from `data` to `out`, which has room for as much, and is in the same place or does not overlap it.
+  [[nodiscard]] bool seal(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
+                          std::span<const std::uint8_t> data, std::uint8_t* out, std::uint8_t* tag) const;
   // Decrypts `data` in place. False when the tag is not right; what `data` holds is then unspecified, but never
   // plaintext.
   [[nodiscard]] bool open(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
                           std::span<std::uint8_t> data, const std::uint8_t* tag) const;
+  // The same from `data` to `out`, which has room for as much, and is in the same place or does not overlap it.
+  [[nodiscard]] bool open(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,
+                          std::span<const std::uint8_t> data, std::uint8_t* out, const std::uint8_t* tag) const;
 
  private:
   struct State;

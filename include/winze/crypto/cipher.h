@@ -57,6 +57,7 @@ class AesBlock {
 
   // `out` may be `in`.
   void encrypt(const std::uint8_t* in, std::uint8_t* out) const;
+  void decrypt(const std::uint8_t* in, std::uint8_t* out) const;
 
  private:
   struct State;
