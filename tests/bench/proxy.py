@@ -15,91 +15,35 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
-from harness import BIN, HOST, TLS, Running, Stage, client, free_port, listener, vless_out, vless_server, wait_port
+from chains import CHAINS, Working, missing
+from harness import BIN, Stage
 
 LOAD = str(BIN / "proxy_load")
-KINDS = ["tcp", "tls", "ws", "ws-tls"]
 GIB = 1 << 30
-TICK = os.sysconf("SC_CLK_TCK")
 BULK = ("down 1", "up 1", "down 64", "up 64")
 CPU = ("cpu down", "cpu up")
 # What issue readers look for: (figure, peer, kinds, bound). Throughput and connections: at least; the rest: at most.
+KINDS = ("tcp", "tls", "ws", "ws-tls")
+IN_TLS = ("vmess-ws-tls", "trojan")
+BARE = ("vmess-gcm", "vmess-chacha", "ss-gcm", "mux8")
 TARGETS = [
     *((name, "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0) for name in BULK),
     *((name, "v2ray", ("tcp",), ">=", 2.0) for name in BULK),
     *((name, "haproxy", ("tls",), ">=", 1.3) for name in BULK),
     *((name, "v2ray", ("tls", "ws", "ws-tls"), "<=", 0.25) for name in CPU),
     *((name, "haproxy", ("tls",), "<=", 0.8) for name in CPU),
-    ("connections", "v2ray", tuple(KINDS), ">=", 2.0), ("p50", "v2ray", tuple(KINDS), "<=", 0.6),
+    ("connections", "v2ray", KINDS, ">=", 2.0), ("p50", "v2ray", KINDS, "<=", 0.6),
+    *((name, "best", (*BARE, *IN_TLS), ">=", 1.7) for name in BULK),
+    *((name, "v2ray", IN_TLS, ">=", 4.0) for name in BULK),
+    *((name, "best", (*BARE, *IN_TLS), "<=", 0.6) for name in CPU),
+    ("connections", "ss-libev", ("ss-gcm",), ">=", 1.2), ("packets", "best", ("vmess-gcm", "ss-gcm"), ">=", 2.0),
 ]
-# MiB of either process: (figure, kinds, bound).
-MEMORY = [("idle", tuple(KINDS), 6), ("idle 1000", ("tcp", "ws"), 12), ("idle 1000", ("tls", "ws-tls"), 24)]
+# MiB of either process: (figure, chains, bound).
+MEMORY = [("idle", (*KINDS, *BARE, *IN_TLS), 6), ("idle 1000", ("tcp", "ws", *BARE), 12),
+          ("idle 1000", ("tls", "ws-tls", *IN_TLS), 24)]
 UNITS = {"down 1": "MB/s", "up 1": "MB/s", "down 64": "MB/s", "up 64": "MB/s", "cpu down": "CPU s/GiB",
          "cpu up": "CPU s/GiB", "connections": "/s", "cpu conn": "us each",
-         "p50": "us", "p99": "us", "idle": "MiB", "idle 1000": "MiB"}
-
-
-def haproxy_config(kind, role, port, to):
-    tls_in = f" ssl crt {to['pem']}" if kind == "tls" and role == "server" else ""
-    tls_out = f" ssl verify required ca-file {TLS / 'root.pem'} sni str(a.test) verifyhost a.test" \
-        if kind == "tls" and role == "client" else ""
-    return f"""global
-  maxconn 5000
-  nbthread {os.cpu_count()}
-defaults
-  mode tcp
-  option splice-auto
-  timeout connect 5s
-  timeout client 300s
-  timeout server 300s
-listen chain
-  bind {HOST}:{port}{tls_in}
-  server next {HOST}:{to['port']}{tls_out}
-"""
-
-
-class Chain:
-    """Two processes of one maker; `door` is the port that leads to the origin."""
-
-    def __init__(self, stage, maker, kind, origin):
-        self.stage, self.maker, self.kind = stage, maker, kind
-        server_port, self.door = free_port(), free_port()
-        if maker == "haproxy":
-            self.roles = {"server": self.haproxy("server", server_port, origin),
-                          "client": self.haproxy("client", self.door, server_port)}
-            for port in (server_port, self.door):
-                wait_port(port)
-        else:
-            server = vless_server(server_port, kind)
-            door = listener("dokodemo-door", self.door, address=HOST, port=origin)
-            name = f"{maker}-{kind}"
-            self.roles = {
-                "server": stage.start(maker, server, [server_port], f"{name}-server"),
-                "client": stage.start(maker, client([door], vless_out(server_port, kind)), [self.door], f"{name}-client")}
-
-    def haproxy(self, role, port, to):
-        pem = self.stage.folder / "haproxy.pem"
-        pem.write_text((TLS / "a.pem").read_text() + (TLS / "a.key").read_text())
-        path = self.stage.folder / f"haproxy-{self.kind}-{role}.cfg"
-        path.write_text(haproxy_config(self.kind, role, port, {"port": to, "pem": pem}))
-        process = Running(["haproxy", "-f", str(path)], path.with_suffix(".log"))
-        self.stage.running.append(process)
-        return process
-
-    def cpu_seconds(self):
-        total = 0
-        for process in self.roles.values():
-            fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICK
-
-    def memory_mib(self):
-        """Of the larger of the two processes."""
-        return max(process.rss_kib() for process in self.roles.values()) / 1024
-
-    def stop(self):
-        for process in self.roles.values():
-            process.stop()
+         "p50": "us", "p99": "us", "packets": "/s", "idle": "MiB", "idle 1000": "MiB"}
 
 
 def load(*arguments):
@@ -138,69 +82,90 @@ def idle_memory(chain, count):
     return memory
 
 
-def measure(stage, origin, makers, sizes):
+def measure_chain(stage, origin, name, makers, sizes):
+    working = {maker: Working(stage, maker, name, origin) for maker in makers}
+    figures = {maker: collections.defaultdict(list) for maker in makers}
+    time.sleep(0.5)
+    for maker, chain in working.items():
+        figures[maker]["idle"].append(chain.memory_mib())
+    for maker, chain in working.items():
+        figures[maker]["idle 1000"].append(idle_memory(chain, 1000))
+    for number in range(sizes.rounds):
+        print(f"{name}: round {number + 1} of {sizes.rounds}", file=sys.stderr, flush=True)
+        for streams in (1, 64):
+            for way in ("down", "up"):
+                for maker, chain in working.items():
+                    bulk(chain, way, streams, sizes.seconds, figures[maker])
+        for maker, chain in working.items():
+            cpu = chain.cpu_seconds()
+            rate = load("connections", chain.door, 32, sizes.seconds)[0]
+            figures[maker]["connections"].append(rate)
+            figures[maker]["cpu conn"].append((chain.cpu_seconds() - cpu) / (rate * sizes.seconds) * 1e6)
+        for maker, chain in working.items():
+            p50, p99 = load("requests", chain.door, sizes.requests)
+            figures[maker]["p50"].append(p50)
+            figures[maker]["p99"].append(p99)
+        if CHAINS[name].udp:
+            for maker, chain in working.items():
+                figures[maker]["packets"].append(load("packets", chain.door, 32, sizes.seconds)[0])
+    for chain in working.values():
+        chain.stop()
+    return {maker: {figure: statistics.median(values) for figure, values in f.items()} for maker, f in figures.items()}
+
+
+def measure(stage, origin, names, sizes):
     results = {}
-    for kind in KINDS:
-        present = [m for m in makers if m != "haproxy" or kind in ("tcp", "tls")]
-        chains = {maker: Chain(stage, maker, kind, origin) for maker in present}
-        figures = {maker: collections.defaultdict(list) for maker in present}
-        time.sleep(0.5)
-        for maker, chain in chains.items():
-            figures[maker]["idle"].append(chain.memory_mib())
-        for maker, chain in chains.items():
-            figures[maker]["idle 1000"].append(idle_memory(chain, 1000))
-        for number in range(sizes.rounds):
-            print(f"{kind}: round {number + 1} of {sizes.rounds}", file=sys.stderr, flush=True)
-            for streams in (1, 64):
-                for way in ("down", "up"):
-                    for maker, chain in chains.items():
-                        bulk(chain, way, streams, sizes.seconds, figures[maker])
-            for maker, chain in chains.items():
-                cpu = chain.cpu_seconds()
-                rate = load("connections", chain.door, 32, sizes.seconds)[0]
-                figures[maker]["connections"].append(rate)
-                figures[maker]["cpu conn"].append((chain.cpu_seconds() - cpu) / (rate * sizes.seconds) * 1e6)
-            for maker, chain in chains.items():
-                p50, p99 = load("requests", chain.door, sizes.requests)
-                figures[maker]["p50"].append(p50)
-                figures[maker]["p99"].append(p99)
-        for chain in chains.values():
-            chain.stop()
-        results[kind] = {maker: {name: statistics.median(values) for name, values in f.items()}
-                         for maker, f in figures.items()}
+    for name in names:
+        makers = []
+        for maker in ("winze", *CHAINS[name].peers):
+            why = missing(maker, name)
+            if why:
+                print(f"{name}: without {maker}: {why}", flush=True)
+            else:
+                makers.append(maker)
+        if "winze" in makers:
+            results[name] = measure_chain(stage, origin, name, makers, sizes)
     return results
 
 
-def report(results, makers):
-    peers = [m for m in makers if m != "winze"]
-    for kind, by_maker in results.items():
-        print(f"\n{kind}{'':<16}" + "".join(f"{m:>12}" for m in by_maker) +
-              "".join(f"{'winze/' + p:>16}" for p in peers if p in by_maker))
+def report(results):
+    for chain, by_maker in results.items():
+        peers = [maker for maker in by_maker if maker != "winze"]
+        print(f"\n{chain:<24}" + "".join(f"{m:>12}" for m in by_maker) + "".join(f"{'winze/' + p:>16}" for p in peers))
         for name, unit in UNITS.items():
-            row = f"  {name:<11}{unit:<10}"
+            if name not in by_maker["winze"]:
+                continue
+            row = f"  {name:<12}{unit:<10}"
             row += "".join(f"{by_maker[m][name]:>12.4g}" for m in by_maker)
-            row += "".join(f"{by_maker['winze'][name] / by_maker[p][name]:>16.2f}" for p in peers if p in by_maker)
+            row += "".join(f"{by_maker['winze'][name] / by_maker[p][name]:>16.2f}" for p in peers)
             print(row)
     print("\ntargets")
-    for name, peer, kinds, sense, bound in TARGETS:
-        for kind in kinds:
-            if peer not in results[kind]:
+    for name, peer, chains, sense, bound in TARGETS:
+        for chain in (c for c in chains if c in results):
+            values = {maker: f[name] for maker, f in results[chain].items() if name in f}
+            mine = values.pop("winze")
+            best = max if sense == ">=" else min
+            theirs = best(values.values(), default=None) if peer == "best" else values.get(peer)
+            if theirs is None:
                 continue
-            ratio = results[kind]["winze"][name] / results[kind][peer][name]
+            ratio = mine / theirs
             met = ratio >= bound if sense == ">=" else ratio <= bound
-            print(f"  {'met   ' if met else 'MISSED'} {kind:<7}{name:<12} winze/{peer} {ratio:.2f} (wanted {sense} {bound})")
-    for name, kinds, bound in MEMORY:
-        for kind in kinds:
-            value = results[kind]["winze"][name]
-            print(f"  {'met   ' if value < bound else 'MISSED'} {kind:<7}{name:<12} {value:.1f} MiB (wanted < {bound})")
+            print(f"  {'met   ' if met else 'MISSED'} {chain:<13}{name:<12} winze/{peer} {ratio:.2f} (wanted {sense} {bound})")
+    for name, chains, bound in MEMORY:
+        for chain in (c for c in chains if c in results):
+            value = results[chain]["winze"][name]
+            print(f"  {'met   ' if value < bound else 'MISSED'} {chain:<13}{name:<12} {value:.1f} MiB (wanted < {bound})")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write all medians there too")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds (about 3 minutes)")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds (about 10 minutes)")
+    parser.add_argument("--chains", metavar="NAMES", help=f"some of {','.join(CHAINS)}", default=",".join(CHAINS))
     arguments = parser.parse_args()
-    makers = ["winze", "v2ray", "haproxy"]
+    names = arguments.chains.split(",")
+    if unknown := set(names) - set(CHAINS):
+        parser.error(f"unknown chains: {', '.join(sorted(unknown))}")
     control = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     print(f"{datetime.date.today()}, {os.cpu_count()} cores, congestion control {control}; medians of "
           f"{Sizes(arguments.quick).rounds} interleaved rounds")
@@ -209,13 +174,13 @@ def main():
         with tempfile.TemporaryDirectory(prefix="winze-bench-") as folder:
             stage = Stage(pathlib.Path(folder))
             try:
-                results = measure(stage, int(origin.stdout.readline()), makers, Sizes(arguments.quick))
+                results = measure(stage, int(origin.stdout.readline()), names, Sizes(arguments.quick))
             finally:
                 stage.stop()
     finally:
         origin.stdin.close()
         origin.wait()
-    report(results, makers)
+    report(results)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(
             {"date": str(datetime.date.today()), "congestion_control": control, "medians": results}, indent=1))

@@ -5,10 +5,12 @@
 //   proxy_load bulk PORT down|up STREAMS BYTES   seconds for STREAMS transfers of BYTES each, at once
 //   proxy_load connections PORT WORKERS SECONDS  new connections per second, each with one small request
 //   proxy_load requests PORT COUNT               p50 and p99 in microseconds of small requests on one connection
+//   proxy_load packets PORT WINDOW SECONDS       datagrams of 1200 bytes per second that the origin sent back, with so
+//                                                many on their way
 //   proxy_load idle PORT COUNT                   opens COUNT connections, prints "open", holds them until input ends
 //
-// The origin's requests: 'D' size -> size bytes; 'U' size bytes -> 1 byte; 'S' -> kReplySize bytes, then the next
-// request.
+// By UDP the origin sends everything back, at the port that it has for TCP. Its requests: 'D' size -> size bytes; 'U'
+// size bytes -> 1 byte; 'S' -> kReplySize bytes, then the next request.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/mman.h>
@@ -136,6 +138,47 @@ void wait_for_end_of_input() {
   }
 }
 
+int udp_socket(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  const int size = 4 << 20;
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  const sockaddr_in address = loopback(port);
+  if (fd < 0 || ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die("bind");
+  return fd;
+}
+
+constexpr std::size_t kBatch = 64;
+constexpr std::size_t kDatagram = 1200;
+
+// Datagrams in batches, so that the load takes little of the machine.
+struct Batch {
+  std::vector<std::uint8_t> bytes = std::vector<std::uint8_t>(kBatch * 2048);
+  sockaddr_in peers[kBatch];
+  iovec pieces[kBatch];
+  mmsghdr messages[kBatch];
+
+  int receive(int fd, int flags) {
+    for (std::size_t i = 0; i < kBatch; ++i) {
+      pieces[i] = {&bytes[i * 2048], 2048};
+      messages[i] = {{&peers[i], sizeof peers[i], &pieces[i], 1, nullptr, 0, 0}, 0};
+    }
+    return ::recvmmsg(fd, messages, kBatch, flags, nullptr);
+  }
+};
+
+void echo(std::uint16_t port) {
+  const int fd = udp_socket(port);
+  Batch batch;
+  while (true) {
+    const int n = batch.receive(fd, MSG_WAITFORONE);
+    for (int i = 0; i < n; ++i) batch.pieces[i].iov_len = batch.messages[i].msg_len;
+    for (int sent = 0; sent < n;) {
+      const int more = ::sendmmsg(fd, batch.messages + sent, static_cast<unsigned>(n - sent), 0);
+      sent += more > 0 ? more : 1;
+    }
+  }
+}
+
 int origin() {
   source_file();
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -148,6 +191,7 @@ int origin() {
   std::printf("%u\n", ntohs(address.sin_port));
   std::fflush(stdout);
   std::thread(serve_next, listener).detach();
+  std::thread(echo, ntohs(address.sin_port)).detach();
   wait_for_end_of_input();
   std::_Exit(0);
 }
@@ -211,6 +255,32 @@ int requests(std::uint16_t port, std::size_t count) {
   return 0;
 }
 
+// What gets lost is sent again after a while, so that the window stays full.
+int packets(std::uint16_t port, int window, double seconds) {
+  const int fd = udp_socket(0);
+  const sockaddr_in door = loopback(port);
+  const timeval patience{0, 20'000};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&door), sizeof door) != 0) die("connect");
+  const std::vector<std::uint8_t> datagram(kDatagram, 'x');
+  Batch batch;
+  std::uint64_t count = 0;
+  int due = window;
+  const auto begun = Clock::now();
+  while (seconds_since(begun) < seconds) {
+    for (; due > 0; --due) (void)::send(fd, datagram.data(), datagram.size(), 0);
+    const int n = batch.receive(fd, MSG_WAITFORONE);
+    if (n > 0) count += static_cast<std::uint64_t>(n);
+    due = n > 0 ? n : window;
+  }
+  if (count == 0) {
+    std::fputs("no datagram came back\n", stderr);
+    return 1;
+  }
+  std::printf("%.1f\n", static_cast<double>(count) / seconds_since(begun));
+  return 0;
+}
+
 int idle(std::uint16_t port, int count) {
   for (int i = 0; i < count; ++i) {
     const int fd = connect_to(port);
@@ -235,6 +305,8 @@ int main(int argc, char** argv) {
   if (mode == "connections" && argc == 5)
     return connections(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
   if (mode == "requests" && argc == 4) return requests(port(), number(3));
+  if (mode == "packets" && argc == 5)
+    return packets(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
   if (mode == "idle" && argc == 4) return idle(port(), static_cast<int>(number(3)));
   std::fputs("usage: see the head of proxy_load.cc\n", stderr);
   return 2;

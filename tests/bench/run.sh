@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
-#   proxy   winze, v2ray 4.34 and haproxy carrying the same load over the same chains
+#   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray where go_peers.sh has built it, carrying the
+#           same load over the same chains; --chains NAMES takes some of them
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
 #   ike     handshakes a second on one core in process, memory and wake-ups of idle tunnels
 set -euo pipefail
@@ -11,7 +12,7 @@ case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
   ike) packages=() targets=(ike_bench) ;;
-  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  *) sed -n '2,6s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
 install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"
