@@ -248,8 +248,7 @@ void read_target_strategy(ObjectReader& object) {
   }
 }
 
-constexpr std::string_view kNotYet[] = {"vmess",    "shadowsocks", "wireguard", "tun",
-                                        "hysteria", "mtproto",     "dns",       "loopback"};
+constexpr std::string_view kNotYet[] = {"shadowsocks", "wireguard", "tun", "hysteria", "mtproto", "dns", "loopback"};
 
 void refuse_protocol(ObjectReader& object, const std::string& protocol, std::string_view supported) {
   if (protocol.empty()) return object.fail("protocol", "missing: expected one of " + std::string(supported));
@@ -283,8 +282,11 @@ node::InboundOptions read_inbound(ObjectReader& object) {
     out.settings = read_trojan_inbound(settings);
   } else if (protocol == "dokodemo-door" || protocol == "tunnel") {
     out.settings = read_dokodemo(settings);
+  } else if (protocol == "vmess") {
+    out.settings = read_vmess_inbound(settings);
   } else {
-    refuse_protocol(object, protocol, "\"socks\", \"http\", \"mixed\", \"vless\", \"trojan\", \"dokodemo-door\"");
+    refuse_protocol(object, protocol,
+                    "\"socks\", \"http\", \"mixed\", \"vless\", \"vmess\", \"trojan\", \"dokodemo-door\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
   read_sniffing(object.object("sniffing"));
@@ -310,8 +312,11 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
     out.settings = read_vless_outbound(settings);
   } else if (protocol == "trojan") {
     out.settings = read_trojan_outbound(settings);
+  } else if (protocol == "vmess") {
+    out.settings = read_vmess_outbound(settings);
   } else {
-    refuse_protocol(object, protocol, "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\", \"trojan\"");
+    refuse_protocol(object, protocol,
+                    "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\", \"vmess\", \"trojan\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kOutbound);
   if (const std::string from = object.string("sendThrough"); !from.empty() && from != "0.0.0.0") {

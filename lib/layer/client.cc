@@ -6,8 +6,10 @@
 #include "socks_associate.h"
 #include "vless_flows.h"
 #include "winze/io/codec_stream.h"
+#include "winze/layer/packet_address.h"
 #include "winze/layer/trojan_conduit.h"
 #include "winze/layer/vless_conduit.h"
+#include "winze/proto/packet_address.h"
 #include "winze/proto/trojan/codec.h"
 
 namespace winze {
@@ -74,6 +76,29 @@ Layer trojan::client(std::string_view password) {
       return dialer->dial(to, [&environment, to, keep = dialer, handler = std::move(handler)](
                                   const DialError& error, StreamPtr stream) mutable {
         handler(error, error ? nullptr : stream_conduit(environment, std::move(stream), to));
+      });
+    };
+    return std::make_shared<PacketDialer>(dialer, std::move(open));
+  };
+}
+
+Layer vmess::client(const Uuid& id, const ClientOptions& options, bool packet_addresses) {
+  auto user = std::make_shared<const UserKeys>(id);
+  const Layer streams = layer([user, options](Environment& environment, const Destination& destination) {
+    return std::make_unique<ClientCodec>(user, destination, options,
+                                         Surroundings{environment.clock, environment.random, environment.pool});
+  });
+  return [streams, packet_addresses](Environment& environment, DialerPtr below) {
+    DialerPtr dialer = streams(environment, std::move(below));
+    auto open = [&environment, dialer, packet_addresses](const Destination& destination,
+                                                         Dialer::ConduitHandler handler) {
+      if (!packet_addresses || !is_everyone(destination)) {
+        return vless::open_conduit(environment, dialer, destination, std::move(handler));
+      }
+      return dialer->dial(packet_address_destination(), [&environment, keep = dialer, handler = std::move(handler)](
+                                                            const DialError& error, StreamPtr stream) mutable {
+        if (error) return handler(error, nullptr);
+        handler({}, packet_address_conduit(vless::stream_conduit(environment, std::move(stream))));
       });
     };
     return std::make_shared<PacketDialer>(dialer, std::move(open));

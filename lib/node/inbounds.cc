@@ -7,6 +7,7 @@
 #include "transports.h"
 #include "winze/base/status.h"
 #include "winze/io/tcp.h"
+#include "winze/layer/packet_address.h"
 #include "winze/layer/tls.h"
 #include "winze/layer/trojan_conduit.h"
 #include "winze/layer/vless_conduit.h"
@@ -18,6 +19,7 @@
 #include "winze/proto/trojan/codec.h"
 #include "winze/proto/user_id.h"
 #include "winze/proto/vless/codec.h"
+#include "winze/proto/vmess/codec.h"
 #include "winze/proto/ws/codec.h"
 
 namespace winze::node {
@@ -252,6 +254,30 @@ class Builder {
     out_->protocol = "dokodemo-door";
     out_->destination = settings.destination;
     out_->policy = to_policy(options_.policy(settings.level));
+    return absl::OkStatus();
+  }
+
+  absl::Status add(const VmessInbound& settings) {
+    out_->protocol = "vmess";
+    out_->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest& request) {
+      const bool addressed = is_everyone(request.destination);
+      ConduitPtr conduit = vless::stream_conduit(environment, std::move(stream));
+      return addressed ? packet_address_conduit(std::move(conduit)) : std::move(conduit);
+    };
+    auto users = attach<vmess::UserTable, VmessUser>(
+        [](vmess::UserTable& table, const VmessUser& user) {
+          table.add(*parse_user_id(user.id), {.name = user.email, .level = user.level});
+        },
+        [](vmess::UserTable& table, const VmessUser& user) { table.remove(*parse_user_id(user.id)); });
+    const vmess::Drain drain = vmess::Drain::of(*users);
+    auto server =
+        std::make_shared<const vmess::Server>(vmess::Server{.users = std::move(users),
+                                                            .replays = ledger_.replays_at(index_),
+                                                            .drain = drain,
+                                                            .refuse_unprotected = settings.refuse_unprotected});
+    out_->make_proxy = [server, &env = environment_](const chain::Connection&) {
+      return std::make_unique<vmess::ServerCodec>(server, vmess::Surroundings{env.clock, env.random, env.pool});
+    };
     return absl::OkStatus();
   }
 

@@ -27,16 +27,28 @@ std::uint32_t& level_of(Account& user, std::uint32_t otherwise) {
 }
 constexpr std::string_view taken(const Account&) { return "user: another user has this name"; }
 
-absl::StatusOr<std::string> key_of(const VlessUser& user) {
+// VLESS's and VMess's.
+template <typename User>
+concept HasId = requires(User user) { user.id; };
+
+template <HasId User>
+absl::StatusOr<std::string> key_of(const User& user) {
   if (const std::optional<Uuid> id = parse_user_id(user.id)) return id->to_string();
   return absl::InvalidArgumentError("id: \"" + user.id + "\" is not a UUID, nor 1 to 30 characters that stand for one");
 }
-std::string& name_of(VlessUser& user, const std::string&) {
+template <HasId User>
+std::string& name_of(User& user, const std::string&) {
   if (user.email.empty()) user.email = parse_user_id(user.id)->to_string();
   return user.email;
 }
-std::uint32_t& level_of(VlessUser& user, std::uint32_t) { return user.level; }
-constexpr std::string_view taken(const VlessUser&) { return "id: another user has this id"; }
+template <HasId User>
+std::uint32_t& level_of(User& user, std::uint32_t) {
+  return user.level;
+}
+template <HasId User>
+constexpr std::string_view taken(const User&) {
+  return "id: another user has this id";
+}
 
 absl::StatusOr<std::string> key_of(const TrojanUser& user) {
   if (user.password.empty()) return absl::InvalidArgumentError("password: missing: the user's password");
@@ -181,6 +193,7 @@ std::optional<Known> known_by(const HttpInbound& inbound) { return known_by(inbo
 std::optional<Known> known_by(const MixedInbound& inbound) { return known_by(inbound.socks); }
 std::optional<Known> known_by(const VlessInbound& inbound) { return known(inbound.users, "clients"); }
 std::optional<Known> known_by(const TrojanInbound& inbound) { return known(inbound.users, "clients"); }
+std::optional<Known> known_by(const VmessInbound& inbound) { return known(inbound.users, "clients"); }
 std::optional<Known> known_by(const DokodemoInbound&) { return std::nullopt; }
 
 }  // namespace
@@ -188,6 +201,7 @@ std::optional<Known> known_by(const DokodemoInbound&) { return std::nullopt; }
 struct Ledger::State {
   struct Inbound : Counted {
     std::unique_ptr<InboundUsers> users;  // null: it asks nobody
+    std::shared_ptr<vmess::Replays> replays;
   };
 
   std::shared_ptr<chain::TagTraffic> count(Counted& where) {
@@ -208,6 +222,7 @@ absl::StatusOr<std::shared_ptr<Ledger>> Ledger::create(const NodeOptions& option
   for (const InboundOptions& inbound : options.inbounds) {
     State::Inbound& out = state->inbounds.emplace_back();
     out.tag = inbound.tag;
+    if (std::holds_alternative<VmessInbound>(inbound.settings)) out.replays = std::make_shared<vmess::Replays>();
     const auto known = std::visit([](const auto& settings) { return known_by(settings); }, inbound.settings);
     if (!known) continue;
     out.users = std::make_unique<InboundUsers>(known->kind, known->level);
@@ -230,6 +245,9 @@ InboundUsers* Ledger::users(std::string_view tag) const {
 }
 
 InboundUsers* Ledger::users_at(std::size_t index) const { return state_->inbounds[index].users.get(); }
+const std::shared_ptr<vmess::Replays>& Ledger::replays_at(std::size_t index) const {
+  return state_->inbounds[index].replays;
+}
 std::shared_ptr<chain::TagTraffic> Ledger::count_inbound(std::size_t index) {
   return state_->count(state_->inbounds[index]);
 }

@@ -137,6 +137,23 @@ class Assembly {
     return over_server(index, settings.server, trojan::client(as_text(settings.user.password.span())));
   }
 
+  absl::StatusOr<DialerPtr> make(std::size_t index, const VmessOutbound& settings) {
+    const std::string where = options_.outbounds[index].path + ".settings: ";
+    const std::optional<Uuid> id = parse_user_id(settings.user.id);
+    if (!id) {
+      return absl::InvalidArgumentError(where + "\"" + settings.user.id +
+                                        "\" is not a user id: a UUID, or 1 to 30 characters that stand for one");
+    }
+    const std::optional<vmess::Security> security = vmess::parse_security(settings.security);
+    if (!security) return absl::InvalidArgumentError(where + "unknown security \"" + settings.security + "\"");
+    vmess::ClientOptions client{.security = *security};
+    // Peers do not agree on what sealed lengths are without a cipher.
+    if (settings.authenticated_length && vmess::resolve(*security) != vmess::Security::kNone) {
+      client.options = vmess::usual_options(*security) | vmess::kAuthenticatedLength;
+    }
+    return over_server(index, settings.server, vmess::client(*id, client, settings.packet_addresses));
+  }
+
   Environment& environment_;
   const NodeOptions& options_;
   const TlsContexts& contexts_;

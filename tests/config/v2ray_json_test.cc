@@ -84,7 +84,7 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {"{\n  \"log\": {,}\n}", "client.json:2:11"},
       {"{\"inbounds\": 1}", "inbounds: expected an array of objects, found the number 1"},
       {inbound(R"("protocol": "sokcs")"), "inbounds[0].protocol: unknown protocol \"sokcs\""},
-      {inbound(R"("protocol": "vmess")"), "not supported yet"},
+      {inbound(R"("protocol": "wireguard")"), "not supported yet"},
       {R"({"inbounds": [{"protocol": "socks"}]})", "inbounds[0].port: missing"},
       {R"({"inbounds": [{"protocol": "socks", "port": 70000}]})", "inbounds[0].port: expected a port"},
       {R"({"inbounds": [{"protocol": "socks", "port": "9-3"}]})", "inbounds[0].port: expected a port"},

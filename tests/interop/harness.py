@@ -178,6 +178,10 @@ PROTOCOLS = {
         server=lambda _: {"clients": [{"password": PASSWORD, "email": "peer@example"}]},
         client=lambda host, port, _: {"servers": [{"address": host, "port": port, "password": PASSWORD}]},
         kinds=("tls", "tcp", "ws", "ws-tls")),
+    "vmess": Protocol(
+        server=lambda _: {"clients": [{"id": UUID, "email": "peer@example", "alterId": 0}]},
+        client=lambda host, port, security: vnext(host, port, alterId=0, security=security),
+        securities=("aes-128-gcm", "chacha20-poly1305", "none", "zero", "auto")),
 }
 
 

@@ -263,3 +263,20 @@ def test_idle_sessions_end(stage, echo):
     records = [record for record in records if record.get("network") == "udp"]
     assert {record.get("to") for record in records} == {None, f"{HOST}:{server.port}"}
     assert all(1000 <= record["ms"] < 4000 and record["up"] > 0 and "failed" not in record for record in records)
+
+
+@pytest.mark.parametrize("encoding", ["None", "Packet"])
+def test_vmess_to_several_destinations(stage, echo, encoding):
+    """With addresses in the packets one stream serves all, and strangers may answer (full cone)."""
+    server_port, port, servers = free_port(), free_port(), [echo(), echo("::1")]
+    stage.start("winze", harness.proxy_server("vmess", server_port, "tls"), [server_port], "server")
+    outbound = harness.proxy_client("vmess", server_port, "tls", security="auto")
+    outbound["settings"]["packetEncoding"] = encoding
+    stage.start("winze", client([socks(port)], outbound), [port], "client")
+    with Association(port) as association:
+        for number in range(20):
+            server = servers[number % 2]
+            server.check(association.exchange(server), [number + 1])
+        if encoding == "Packet":
+            association.send(b"from another port", HOST, servers[0].port)
+            assert association.receive()[1] == (HOST, servers[0].other_port)

@@ -19,6 +19,7 @@
 #include "winze/proto/socks/server.h"
 #include "winze/proto/trojan/codec.h"
 #include "winze/proto/vless/codec.h"
+#include "winze/proto/vmess/codec.h"
 #include "winze/proto/ws/codec.h"
 
 namespace winze::test {
@@ -103,6 +104,27 @@ std::unique_ptr<StreamCodec> mixed_server(Environment&) {
   return std::make_unique<MixedServerCodec>(socks::ServerOptions{}, http::ServerOptions{});
 }
 
+LayerCase vmess_case(const std::string& name, vmess::ClientOptions options) {
+  const Uuid id = *Uuid::parse("6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11");
+  auto users = std::make_shared<vmess::UserTable>();
+  users->add(id, {.name = "peer"});
+  const auto around = [](Environment& e) { return vmess::Surroundings{e.clock, e.random, e.pool}; };
+  return {.name = name,
+          .client =
+              [=, user = std::make_shared<const vmess::UserKeys>(id)](Environment& e) {
+                return std::make_unique<vmess::ClientCodec>(user, Destination("example.test", 80), options, around(e));
+              },
+          // Simulations repeat what is random, so no server may remember another's clients.
+          .server =
+              [=](Environment& e) {
+                auto server = std::make_shared<const vmess::Server>(
+                    vmess::Server{.users = users, .replays = std::make_shared<vmess::Replays>()});
+                return std::make_unique<vmess::ServerCodec>(std::move(server), around(e));
+              },
+          // Its bytes are many, its openings costly.
+          .like_another = true};
+}
+
 std::vector<LayerCase> make() {
   std::vector<LayerCase> out;
   out.push_back(tls_case("tls 1.3", tls::Version::kTls13));
@@ -135,6 +157,7 @@ std::vector<LayerCase> make() {
                             to](Environment&) { return std::make_unique<trojan::ClientCodec>(key, to); },
                  .server = [passwords](Environment&) { return std::make_unique<trojan::ServerCodec>(passwords); },
                  .like_another = true});
+  out.push_back(vmess_case("vmess", {.security = vmess::Security::kAes128Gcm}));
   auto accounts = std::make_shared<PasswordList>();
   accounts->add("user", "secret");
   out.push_back({.name = "socks 5", .client = socks_client({}, to), .server = socks_server({})});

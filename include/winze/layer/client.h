@@ -2,8 +2,8 @@
 //
 // A layer gets its lower dialer's streams and runs its codec over them. The transports (TLS, WebSocket) pass the
 // destination on; the proxy protocols also tell it to their server, so at the bottom of such a chain stands a dialer
-// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS, Trojan and SOCKS5 dialers; a chain
-// that ends in another layer answers Errc::kUnsupported.
+// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS, VMess, Trojan and SOCKS5 dialers; a
+// chain that ends in another layer answers Errc::kUnsupported.
 #pragma once
 
 #include <functional>
@@ -19,6 +19,7 @@
 #include "winze/proto/httpupgrade/codec.h"
 #include "winze/proto/socks/client.h"
 #include "winze/proto/vless/codec.h"
+#include "winze/proto/vmess/codec.h"
 #include "winze/proto/ws/codec.h"
 
 namespace winze {
@@ -53,6 +54,12 @@ namespace trojan {
 // UDP takes one stream for all destinations.
 Layer client(std::string_view password);
 }  // namespace trojan
+
+namespace vmess {
+// UDP takes one stream for each destination; with `packet_addresses` one for all (winze/proto/packet_address.h), which
+// v2fly v5 and sing-box know, and which takes no host names.
+Layer client(const Uuid& id, const ClientOptions& options = {}, bool packet_addresses = false);
+}  // namespace vmess
 
 namespace socks {
 // UDP takes a control stream and a conduit of the dialer below, to the relay that the server names. `server`: where

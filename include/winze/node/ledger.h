@@ -21,6 +21,7 @@
 #include "winze/chain/session.h"
 #include "winze/chain/users.h"
 #include "winze/node/options.h"
+#include "winze/proto/vmess/replay.h"
 
 namespace winze::node {
 
@@ -91,6 +92,8 @@ class Ledger {
 
   // For instances: by the place in NodeOptions.
   InboundUsers* users_at(std::size_t inbound) const;
+  // What a VMess inbound has seen, on whatever thread: a replay may come to another than its original.
+  const std::shared_ptr<vmess::Replays>& replays_at(std::size_t inbound) const;
   // A counter that the caller's executor writes.
   std::shared_ptr<chain::TagTraffic> count_inbound(std::size_t index);
   std::shared_ptr<chain::TagTraffic> count_outbound(std::size_t index);

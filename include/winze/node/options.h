@@ -109,10 +109,17 @@ struct TrojanUser {
   chain::UserTerms terms = {};
 };
 
+struct VmessUser {
+  std::string id;  // as VlessUser's
+  std::string email;
+  std::uint32_t level = 0;
+  chain::UserTerms terms = {};
+};
+
 // A user of an inbound, with the credential of its protocol. Its name is the account's, or the e-mail address; no two
 // users of an inbound have the same. Without an address it is the id, or of those whose credential is a password a name
 // that is made for them ("user0").
-using InboundUser = std::variant<Account, VlessUser, TrojanUser>;
+using InboundUser = std::variant<Account, VlessUser, TrojanUser, VmessUser>;
 
 // --- inbounds ---
 
@@ -151,13 +158,19 @@ struct DokodemoInbound {
   std::uint32_t level = 0;
 };
 
+struct VmessInbound {
+  std::vector<VmessUser> users;
+  bool refuse_unprotected = false;  // disableInsecureEncryption: the security "none"
+};
+
 struct InboundOptions {
   std::string path;
   std::string tag;
   std::string listen = "0.0.0.0";  // an IP address, "/path.sock", "/path.sock,0666", "@abstract"
   std::uint16_t port_from = 0;     // a range listens on each
   std::uint16_t port_to = 0;
-  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound, TrojanInbound> settings;
+  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound, TrojanInbound, VmessInbound>
+      settings;
   StreamSettings stream;
 };
 
@@ -188,10 +201,20 @@ struct TrojanOutbound {
   TrojanUser user;
 };
 
+struct VmessOutbound {
+  Destination server;
+  VmessUser user;
+  std::string security = "auto";      // "aes-128-gcm", "chacha20-poly1305", "none", "zero"
+  bool authenticated_length = false;  // the experiment of that name
+  bool packet_addresses = false;      // packetEncoding "Packet": one stream for UDP to everyone
+};
+
 struct OutboundOptions {
   std::string path;
   std::string tag;
-  std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound, TrojanOutbound> settings;
+  std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound, TrojanOutbound,
+               VmessOutbound>
+      settings;
   StreamSettings stream;
   std::optional<IpAddress> send_through;
   std::string proxy_tag;  // proxySettings.tag: connect through that outbound
