@@ -10,11 +10,12 @@ from harness import (HOST, PASSWORD, PEERS, PROTOCOLS, TLS, Running, client, fre
 
 
 class Chain:
-    """`kind` is harness.stream()'s; `peers` are the makers besides winze; `udp`: it carries datagrams."""
+    """`kind` is harness.stream()'s; `peers` are the makers besides winze; `udp`: it carries datagrams; `vision`: with
+    that flow, so the load begins like TLS."""
 
-    def __init__(self, protocol, kind, peers, security=None, mux=False, udp=False):
+    def __init__(self, protocol, kind, peers, security=None, mux=False, udp=False, vision=False):
         self.protocol, self.kind, self.peers = protocol, kind, peers
-        self.security, self.mux, self.udp = security, mux, udp
+        self.security, self.mux, self.udp, self.vision = security, mux, udp, vision
 
 
 XRAY = str(PEERS / "xray")
@@ -22,6 +23,7 @@ CHAINS = {
     # VLESS over each kind of stream.
     "tcp": Chain("vless", "tcp", ["v2ray", "haproxy"]),
     "tls": Chain("vless", "tls", ["v2ray", "haproxy"]),
+    "vision": Chain("vless", "tls", ["xray"], vision=True),
     "ws": Chain("vless", "ws", ["v2ray"]),
     "ws-tls": Chain("vless", "ws-tls", ["v2ray"]),
     # The other protocols.
@@ -61,6 +63,9 @@ class Working:
             # It does not serve loopback addresses otherwise.
             server["outbounds"][0]["settings"] = {"finalRules": [{"action": "allow"}]}
         outbound = proxy_client(c.protocol, server_port, c.kind, security=c.security)
+        if c.vision:
+            server["inbounds"][0]["settings"]["clients"][0]["flow"] = "xtls-rprx-vision"
+            outbound["settings"]["vnext"][0]["users"][0]["flow"] = "xtls-rprx-vision"
         if c.mux:
             outbound["mux"] = {"enabled": True, "concurrency": 8}
         door = listener("dokodemo-door", self.door, address=HOST, port=origin, network=networks)

@@ -63,10 +63,11 @@ class Sizes:
 def bulk(chain, way, streams, seconds, figures):
     """A transfer that lasts about `seconds`, by the speed of a short one."""
     probe = 32 << 20
-    speed = probe * 1.0 / load("bulk", chain.door, way, 1, probe)[0]
+    tls = ["tls"] if chain.chain.vision else []
+    speed = probe * 1.0 / load("bulk", chain.door, way, 1, probe, *tls)[0]
     each = max(probe // streams, int(speed * seconds / streams))
     cpu = chain.cpu_seconds()
-    took = load("bulk", chain.door, way, streams, each)[0]
+    took = load("bulk", chain.door, way, streams, each, *tls)[0]
     figures[f"{way} {streams}"].append(each * streams / took / 1e6)
     if streams == 1:
         figures[f"cpu {way}"].append((chain.cpu_seconds() - cpu) / (each / GIB))
@@ -151,6 +152,11 @@ def report(results):
             ratio = mine / theirs
             met = ratio >= bound if sense == ">=" else ratio <= bound
             print(f"  {'met   ' if met else 'MISSED'} {chain:<13}{name:<12} winze/{peer} {ratio:.2f} (wanted {sense} {bound})")
+    if "vision" in results and "tcp" in results:
+        # Its direct copy is a plain relay.
+        for name in BULK:
+            ratio = results["vision"]["winze"][name] / results["tcp"]["winze"][name]
+            print(f"  {'met   ' if ratio >= 0.9 else 'MISSED'} {'vision':<13}{name:<12} winze/tcp {ratio:.2f} (wanted >= 0.9)")
     for name, chains, bound in MEMORY:
         for chain in (c for c in chains if c in results):
             value = results[chain]["winze"][name]

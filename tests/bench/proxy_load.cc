@@ -2,7 +2,9 @@
 // there. Plain sockets and threads, and no copies in user space, so that the proxies are what is measured.
 //
 //   proxy_load origin                        prints its port, serves until standard input ends
-//   proxy_load bulk PORT down|up STREAMS BYTES   seconds for STREAMS transfers of BYTES each, at once
+//   proxy_load bulk PORT down|up STREAMS BYTES [tls]   seconds for STREAMS transfers of BYTES each, at once; with "tls"
+//                                            they begin with what looks like a handshake of TLS 1.3 and a record each
+//                                            way
 //   proxy_load connections PORT WORKERS SECONDS  new connections per second, each with one small request
 //   proxy_load requests PORT COUNT               p50 and p99 in microseconds of small requests on one connection
 //   proxy_load packets PORT WINDOW SECONDS       datagrams of 1200 bytes per second that the origin sent back, with so
@@ -30,6 +32,8 @@
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "support/inner_tls.h"
 
 namespace {
 
@@ -86,7 +90,28 @@ bool send_request(int fd, char kind, std::uint64_t size) {
   return ::send(fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request;
 }
 
+bool send_text(int fd, const std::string& text) {
+  return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+// One each way, after the hellos.
+const std::string kDataRecord = winze::test::application_data(100);
+
+void shake_hands(int fd) {
+  if (!send_text(fd, winze::test::client_hello()) || !drop_bytes(fd, winze::test::server_hello().size()) ||
+      !send_text(fd, kDataRecord) || !drop_bytes(fd, kDataRecord.size())) {
+    die("handshake");
+  }
+}
+
+bool answer_handshake(int fd) {
+  return drop_bytes(fd, winze::test::client_hello().size()) && send_text(fd, winze::test::server_hello()) &&
+         drop_bytes(fd, kDataRecord.size()) && send_text(fd, kDataRecord);
+}
+
 void serve(int fd) {
+  std::uint8_t first = 0;
+  if (::recv(fd, &first, 1, MSG_PEEK) == 1 && first == 0x16 && !answer_handshake(fd)) return void(::close(fd));
   Request request;
   while (::recv(fd, &request, sizeof request, MSG_WAITALL) == sizeof request) {
     bool good = false;
@@ -198,10 +223,11 @@ int origin() {
 
 double seconds_since(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }
 
-int bulk(std::uint16_t port, bool down, int streams, std::uint64_t bytes) {
+int bulk(std::uint16_t port, bool down, int streams, std::uint64_t bytes, bool tls) {
   std::vector<int> sockets;
   for (int i = 0; i < streams; ++i) {
     sockets.push_back(connect_to(port));
+    if (tls) shake_hands(sockets.back());
     // Opens the connection to its end before the clock starts.
     if (!send_request(sockets.back(), 'S', 0) || !drop_bytes(sockets.back(), kReplySize)) die("first request");
   }
@@ -300,8 +326,9 @@ int main(int argc, char** argv) {
   const auto number = [&](int i) { return std::strtoull(argv[i], nullptr, 10); };
   const auto port = [&] { return static_cast<std::uint16_t>(number(2)); };
   if (mode == "origin") return origin();
-  if (mode == "bulk" && argc == 6)
-    return bulk(port(), std::string_view(argv[3]) == "down", static_cast<int>(number(4)), number(5));
+  const bool tls = argc == 7 && std::string_view(argv[6]) == "tls";
+  if (mode == "bulk" && (argc == 6 || tls))
+    return bulk(port(), std::string_view(argv[3]) == "down", static_cast<int>(number(4)), number(5), tls);
   if (mode == "connections" && argc == 5)
     return connections(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
   if (mode == "requests" && argc == 4) return requests(port(), number(3));
