@@ -16,6 +16,7 @@ namespace winze {
 struct Aead::State {
   EVP_AEAD_CTX context;
   std::optional<AesCcm> ccm;
+  std::size_t key_size = 0;
 
   State() { EVP_AEAD_CTX_zero(&context); }
   ~State() { EVP_AEAD_CTX_cleanup(&context); }
@@ -34,6 +35,8 @@ const EVP_AEAD* find_aead(AeadAlgorithm algorithm, std::size_t key_size) {
                               : nullptr;
     case AeadAlgorithm::kChaCha20Poly1305:
       return key_size == 32 ? EVP_aead_chacha20_poly1305() : nullptr;
+    case AeadAlgorithm::kXChaCha20Poly1305:
+      return key_size == 32 ? EVP_aead_xchacha20_poly1305() : nullptr;
     case AeadAlgorithm::kAesCcm:
       break;
   }
@@ -63,6 +66,7 @@ Aead::~Aead() = default;
 absl::StatusOr<Aead> Aead::create(AeadAlgorithm algorithm, std::span<const std::uint8_t> key, std::size_t tag_size) {
   if (!is_tag_size(algorithm, tag_size)) return absl::InvalidArgumentError("aead: the algorithm has no such tag size");
   auto state = std::make_unique<State>();
+  state->key_size = key.size();
   if (algorithm == AeadAlgorithm::kAesCcm) {
     if (!is_aes_key_size(key.size())) return absl::InvalidArgumentError("aead: an AES key has 16, 24 or 32 bytes");
     state->ccm.emplace(key, tag_size);
@@ -74,6 +78,17 @@ absl::StatusOr<Aead> Aead::create(AeadAlgorithm algorithm, std::span<const std::
     return absl::InternalError("aead: the key was not taken");
   }
   return Aead(std::move(state), tag_size);
+}
+
+bool Aead::rekey(std::span<const std::uint8_t> key) {
+  if (key.size() != state_->key_size) return false;
+  if (state_->ccm) {
+    state_->ccm.emplace(key, tag_size_);
+    return true;
+  }
+  const EVP_AEAD* aead = EVP_AEAD_CTX_aead(&state_->context);
+  EVP_AEAD_CTX_cleanup(&state_->context);
+  return EVP_AEAD_CTX_init(&state_->context, aead, key.data(), key.size(), tag_size_, nullptr) == 1;
 }
 
 bool Aead::seal(std::span<const std::uint8_t> nonce, std::span<const std::uint8_t> associated,

@@ -87,5 +87,36 @@ TEST_CASE("aead: CCM counts long associated data") {
   }
 }
 
+TEST_CASE("aead: XChaCha20-Poly1305, the draft's vector") {
+  for (const test::Vector& v : test::load_vectors("crypto/xchacha20_poly1305.txt")) {
+    auto aead = Aead::create(AeadAlgorithm::kXChaCha20Poly1305, v.bytes("key"));
+    REQUIRE(aead.ok());
+    Bytes data = v.bytes("msg"), tag(16);
+    REQUIRE(aead->seal(v.bytes("nonce"), v.bytes("aad"), data, tag.data()));
+    CHECK(data == v.bytes("ct"));
+    CHECK(tag == v.bytes("tag"));
+    CHECK(aead->open(v.bytes("nonce"), v.bytes("aad"), data, tag.data()));
+    CHECK(data == v.bytes("msg"));
+  }
+}
+
+TEST_CASE("aead: from one place to another as in place, and with another key as one made with it") {
+  for (const AeadAlgorithm algorithm : {AeadAlgorithm::kAesGcm, AeadAlgorithm::kAesCcm,
+                                        AeadAlgorithm::kChaCha20Poly1305, AeadAlgorithm::kXChaCha20Poly1305}) {
+    const Bytes first(32, 1), second(32, 2), aad(3, 3), message(1000, 4);
+    const Bytes nonce(algorithm == AeadAlgorithm::kXChaCha20Poly1305 ? 24 : 12, 5);
+    auto moved = Aead::create(algorithm, first), fresh = Aead::create(algorithm, second);
+    CHECK_FALSE(moved->rekey(Bytes(31)));
+    REQUIRE(moved->rekey(second));
+    Bytes data = message, tag(16), out(message.size()), out_tag(16), back(message.size());
+    REQUIRE(fresh->seal(nonce, aad, data, tag.data()));
+    REQUIRE(moved->seal(nonce, aad, message, out.data(), out_tag.data()));
+    CHECK(out == data);
+    CHECK(out_tag == tag);
+    CHECK(moved->open(nonce, aad, out, back.data(), tag.data()));
+    CHECK(back == message);
+  }
+}
+
 }  // namespace
 }  // namespace winze

@@ -1,4 +1,5 @@
-// Authenticated encryption with associated data, in place: AES-GCM, AES-CCM, ChaCha20-Poly1305.
+// Authenticated encryption with associated data, in place: AES-GCM, AES-CCM, ChaCha20-Poly1305
+// and, with nonces long enough to be drawn at random, XChaCha20-Poly1305.
 //
 // The key schedule is done once, in create(); seal() and open() allocate nothing. An Aead belongs to one executor.
 // Base documents: NIST SP 800-38D (GCM), RFC 3610 (CCM), RFC 8439 (ChaCha20-Poly1305).
@@ -14,9 +15,10 @@
 namespace winze {
 
 enum class AeadAlgorithm : std::uint8_t {
-  kAesGcm,            // key 16, 24 or 32 bytes; nonce 12 (others are legal in GCM); tag 8 to 16
-  kAesCcm,            // key 16, 24 or 32 bytes; nonce 7 to 13; tag 4 to 16, even
-  kChaCha20Poly1305,  // key 32 bytes; nonce 12; tag 16
+  kAesGcm,             // key 16, 24 or 32 bytes; nonce 12 (others are legal in GCM); tag 8 to 16
+  kAesCcm,             // key 16, 24 or 32 bytes; nonce 7 to 13; tag 4 to 16, even
+  kChaCha20Poly1305,   // key 32 bytes; nonce 12; tag 16
+  kXChaCha20Poly1305,  // key 32 bytes; nonce 24; tag 16 (draft-irtf-cfrg-xchacha-03)
 };
 
 // Whether this processor makes AES-GCM faster than ChaCha20-Poly1305.
@@ -32,6 +34,10 @@ class Aead {
   ~Aead();
 
   std::size_t tag_size() const noexcept { return tag_size_; }
+
+  // Goes on with another key, for protocols that have one for each packet; allocates nothing. False, and nothing done,
+  // when its size is not that of the first.
+  [[nodiscard]] bool rekey(std::span<const std::uint8_t> key);
 
   // Encrypts `data` in place and writes tag_size() bytes to `tag`, which must not overlap `data`. False only for
   // misuse: a nonce of a wrong size, or more data than the algorithm takes (2^(8*(15 - nonce)) in CCM, 2^36 elsewhere).
