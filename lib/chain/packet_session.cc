@@ -1,4 +1,5 @@
-// A UDP session that a listener has brought: without a proxy protocol, so all of it goes to the inbound's destination.
+// A UDP session that a listener has brought: all of it goes to the inbound's destination, or each datagram where it
+// says.
 #include <asio/post.hpp>
 #include <utility>
 
@@ -11,11 +12,13 @@ namespace winze::chain {
 namespace {
 
 struct PacketSession : std::enable_shared_from_this<PacketSession> {
-  PacketSession(Environment& env, std::shared_ptr<const Inbound> in, ConduitPtr accepted, const Endpoint& source,
+  PacketSession(Environment& env, std::shared_ptr<const Inbound> in, ConduitPtr accepted, const SessionSource& source,
                 absl::AnyInvocable<void()> on_done)
       : environment(env), inbound(std::move(in)), client(std::move(accepted)), done(std::move(on_done)) {
     connection.inbound = inbound->tag;
-    connection.source = source;
+    connection.source = source.endpoint;
+    connection.user = source.user;
+    level = source.level;
     connection.destination = inbound->destination;
     connection.destination.network = Network::kUdp;
     account.inbound = Open(inbound->traffic);
@@ -23,11 +26,10 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   }
 
   void open() {
+    if (!admit()) return;
     const Route route = inbound->router(connection);
     connection.outbound = route.outbound;
-    if (!route.dialer) {
-      return asio::post(environment.executor, [self = shared_from_this()] { self->end("dial", Errc::kRefusedPolicy); });
-    }
+    if (!route.dialer) return end_later("dial", Errc::kRefusedPolicy);
     account.outbound = Open(route.traffic);
     dialer = route.dialer;
     step =
@@ -39,14 +41,30 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
         });
   }
 
+  // Whether the user is served; if not the session is about to end.
+  bool admit() {
+    if (!inbound->users || connection.user.empty()) return true;
+    Users::Decision decision = inbound->users->admit(environment, connection.user, connection.source.address,
+                                                     [weak = weak_from_this()](std::error_code error) {
+                                                       if (const auto self = weak.lock()) self->cancel("user", error);
+                                                     });
+    account.user = std::move(decision.admission);
+    if (!decision.error) return true;
+    connection.detail = std::move(decision.detail);
+    end_later("user", decision.error);
+    return false;
+  }
+
   void start_relay(ConduitPtr server) {
     step.detach();
-    step = relay(environment, std::move(client), std::move(server), relay_options(inbound->policy, account.meter()),
+    step = relay(environment, std::move(client), std::move(server), relay_options(policy(), account.meter()),
                  [self = shared_from_this()](const RelayResult& result) {
                    note(result, self->connection);
                    self->end(result.error ? "relay" : "", result.error);
                  });
   }
+
+  Policy policy() const { return connection.user.empty() ? inbound->policy : policy_for(*inbound, level); }
 
   void end(std::string_view stage, std::error_code error) {
     if (std::exchange(over, true)) return;
@@ -60,10 +78,15 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     if (auto report = std::exchange(done, nullptr)) report();
   }
 
-  void cancel() {
+  void end_later(const char* stage, std::error_code error) {
+    asio::post(environment.executor, [self = shared_from_this(), stage, error] { self->end(stage, error); });
+  }
+
+  void cancel(const char* stage, std::error_code error) {
     if (over) return;
+    // Whatever is under way ends with kAborted; the first to say why is heard.
+    end_later(stage, error);
     step.cancel();
-    asio::post(environment.executor, [self = shared_from_this()] { self->end("session", Errc::kAborted); });
   }
 
   Environment& environment;
@@ -73,6 +96,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   absl::AnyInvocable<void()> done;
   Connection connection;
   Account account;
+  std::uint32_t level = 0;  // of the user
   TimePoint begun;
   Pending step;
   bool over = false;
@@ -81,12 +105,12 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
 }  // namespace
 
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, ConduitPtr conduit,
-              const Endpoint& source, absl::AnyInvocable<void()> done) {
+              const SessionSource& source, absl::AnyInvocable<void()> done) {
   auto session =
       std::make_shared<PacketSession>(environment, std::move(inbound), std::move(conduit), source, std::move(done));
   session->open();
   return Pending([weak = std::weak_ptr(session)] {
-    if (auto strong = weak.lock()) strong->cancel();
+    if (auto strong = weak.lock()) strong->cancel("session", Errc::kAborted);
   });
 }
 

@@ -32,7 +32,7 @@ struct Server::State : std::enable_shared_from_this<State> {
   }
 
   void accept(PacketListener& from) {
-    from.accept([self = shared_from_this()](std::error_code error, ConduitPtr conduit, const Endpoint& source) {
+    from.accept([self = shared_from_this()](std::error_code error, ConduitPtr conduit, const SessionSource& source) {
       self->accepted(error, [&](auto done) {
         return serve(self->environment, self->inbound, std::move(conduit), source, std::move(done));
       });

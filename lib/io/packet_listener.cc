@@ -1,8 +1,9 @@
 #include "winze/io/packet_listener.h"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <deque>
-#include <map>
+#include <unordered_map>
 #include <utility>
 
 #include "winze/base/error.h"
@@ -11,21 +12,54 @@
 namespace winze {
 namespace {
 
+struct KeyHash {
+  std::size_t operator()(const SessionKey& key) const {
+    // FNV-1a over the few bytes that differ.
+    std::uint64_t hash = 0xcbf29ce484222325;
+    const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };
+    for (const std::uint8_t byte : key.source.address.bytes()) mix(byte);
+    mix(key.source.port);
+    mix(key.number);
+    return static_cast<std::size_t>(hash ^ hash >> 32);
+  }
+};
+
+// Of those who have none: a session is what one endpoint sends.
+class PlainSessions final : public SessionProtocol {
+ public:
+  Overhead overhead() const override { return {}; }
+  std::optional<SessionKey> open(Datagram& datagram) override {
+    return SessionKey{.source = {*datagram.peer.address(), datagram.peer.port}};
+  }
+  bool seal(const SessionKey&, Datagram&) override { return true; }
+  void identify(const SessionKey&, SessionSource&) const override {}
+  void end(const SessionKey&) override {}
+};
+
 // One session's end of the socket.
 struct Session {
-  Session(const Endpoint& from, const Executor& executor, std::size_t limit)
-      : source(from), peer(from, Network::kUdp), inbox(executor, limit) {}
-  Endpoint source;
+  Session(const SessionKey& session_key, const Destination& from, const Executor& executor, std::size_t limit)
+      : key(session_key), peer(from), inbox(executor, limit) {
+    source.endpoint = {*from.address(), from.port};
+  }
+  SessionKey key;
+  SessionSource source;
+  // Of the latest datagram: where it came from, and to; the answers go the same way back.
   Destination peer;
-  IpAddress local;  // that the latest datagram came to, and the answers leave from
+  IpAddress local;
   DatagramInbox inbox;
   std::uint64_t dropped = 0;
 };
 
 // Owned by the listener and by each session's conduit; the socket goes with the last of them.
 struct Shared : std::enable_shared_from_this<Shared> {
-  Shared(Environment& env, ConduitPtr conduit, const Endpoint& at, const SessionLimits& session_limits)
-      : environment(env), socket(std::move(conduit)), local(at), limits(session_limits) {}
+  Shared(Environment& env, ConduitPtr conduit, const Endpoint& at, const SessionLimits& session_limits,
+         std::unique_ptr<SessionProtocol> session_protocol)
+      : environment(env),
+        socket(std::move(conduit)),
+        local(at),
+        limits(session_limits),
+        protocol(std::move(session_protocol)) {}
 
   void pump() {
     socket->receive([weak = weak_from_this()](std::error_code error, std::span<Datagram> datagrams) {
@@ -38,17 +72,40 @@ struct Shared : std::enable_shared_from_this<Shared> {
   }
 
   void sort(Datagram& datagram) {
-    const Endpoint source{*datagram.peer.address(), datagram.peer.port};
-    auto found = sessions.find(source);
-    if (found == sessions.end()) {
-      if (closed || sessions.size() >= limits.sessions) return;
-      auto session = std::make_shared<Session>(source, environment.executor, limits.bytes);
-      found = sessions.emplace(source, session).first;
-      fresh.push_back(std::move(session));
-      offer();
+    Destination from = datagram.peer;
+    const std::optional<SessionKey> key = protocol->open(datagram);
+    if (!key) return;
+    Session* session = find(*key, from);
+    if (session == nullptr) return protocol->end(*key);
+    session->peer = std::move(from);
+    session->local = datagram.local;
+    if (!session->inbox.push(datagram)) ++session->dropped;
+  }
+
+  // That there is, or a new one; null where there may be no more.
+  Session* find(const SessionKey& key, const Destination& from) {
+    const auto found = sessions.find(key);
+    if (found != sessions.end()) return found->second.get();
+    if (closed || sessions.size() >= limits.sessions) return nullptr;
+    auto session = std::make_shared<Session>(key, from, environment.executor, limits.bytes);
+    protocol->identify(key, session->source);
+    sessions.emplace(key, session);
+    fresh.push_back(session);
+    offer();
+    return session.get();
+  }
+
+  // Seals what a session sends, moved to the front, and sends it as one batch.
+  std::size_t send(const Session& session, std::span<Datagram> datagrams) {
+    std::size_t kept = 0;
+    for (Datagram& datagram : datagrams) {
+      if (!protocol->seal(session.key, datagram)) continue;
+      datagram.peer = session.peer;
+      datagram.local = session.local;
+      if (&datagram != &datagrams[kept]) datagrams[kept] = std::move(datagram);
+      ++kept;
     }
-    found->second->local = datagram.local;
-    if (!found->second->inbox.push(datagram)) ++found->second->dropped;
+    return kept == 0 ? 0 : socket->send(datagrams.first(kept));
   }
 
   // A new session to whom accepts.
@@ -65,7 +122,7 @@ struct Shared : std::enable_shared_from_this<Shared> {
 
   void close() {
     if (std::exchange(closed, true)) return;
-    for (const auto& session : fresh) sessions.erase(session->source);
+    for (const auto& session : fresh) erase(session->key);
     fresh.clear();
     close_unused();
     if (!handler) return;
@@ -76,29 +133,36 @@ struct Shared : std::enable_shared_from_this<Shared> {
   // The socket is gone, for the listener and for each session.
   void fail(std::error_code error) {
     failure = error;
-    for (const auto& [source, session] : sessions) session->inbox.close(error);
+    for (const auto& [key, session] : sessions) session->inbox.close(error);
     if (!handler) return;
     asio::post(environment.executor,
                [accepting = std::exchange(handler, nullptr), error]() mutable { accepting(error, nullptr, {}); });
   }
 
-  void erase(const Endpoint& source) {
-    sessions.erase(source);
-    close_unused();
+  void erase(const SessionKey& key) {
+    if (sessions.erase(key) != 0) protocol->end(key);
   }
 
   void close_unused() {
     if (closed && sessions.empty()) socket->close();
   }
 
+  // For all sessions, as much as any has asked for.
+  void reserve(Overhead wanted) {
+    room = {std::max(room.front, wanted.front), std::max(room.back, wanted.back)};
+    socket->reserve(room);
+  }
+
   Environment& environment;
   ConduitPtr socket;
   Endpoint local;
   SessionLimits limits;
-  std::map<Endpoint, std::shared_ptr<Session>> sessions;
+  std::unique_ptr<SessionProtocol> protocol;
+  std::unordered_map<SessionKey, std::shared_ptr<Session>, KeyHash> sessions;
   std::deque<std::shared_ptr<Session>> fresh;  // not accepted yet
   PacketListener::Handler handler;
   std::error_code failure;
+  Overhead room;
   bool closed = false;
 };
 
@@ -109,11 +173,7 @@ class SessionConduit final : public PacketConduit {
   ~SessionConduit() override { close(); }
 
   std::size_t send(std::span<Datagram> datagrams) override {
-    for (Datagram& datagram : datagrams) {
-      datagram.peer = session_->peer;
-      datagram.local = session_->local;
-    }
-    const std::size_t taken = open_ ? shared_->socket->send(datagrams) : 0;
+    const std::size_t taken = open_ ? shared_->send(*session_, datagrams) : 0;
     session_->dropped += datagrams.size() - taken;
     return taken;
   }
@@ -121,10 +181,15 @@ class SessionConduit final : public PacketConduit {
   void close() override {
     if (!std::exchange(open_, false)) return;
     session_->inbox.close();
-    shared_->erase(session_->source);
+    shared_->erase(session_->key);
+    shared_->close_unused();
   }
-  std::size_t mtu() const override { return shared_->socket->mtu(); }
-  Overhead overhead() const override { return {}; }
+  std::size_t mtu() const override {
+    const Overhead own = shared_->protocol->overhead();
+    return shared_->socket->mtu() - own.front - own.back;
+  }
+  Overhead overhead() const override { return shared_->protocol->overhead() + shared_->socket->overhead(); }
+  void reserve(Overhead room) override { shared_->reserve(room); }
   std::uint64_t dropped() const override { return session_->dropped; }
   const Executor& executor() const override { return shared_->environment.executor; }
 
@@ -158,12 +223,14 @@ class UdpListener final : public PacketListener {
 
 }  // namespace
 
-PacketListenResult udp_listen(Environment& environment, const UdpOptions& options, const SessionLimits& limits) {
+PacketListenResult udp_listen(Environment& environment, const UdpOptions& options, const SessionLimits& limits,
+                              std::unique_ptr<SessionProtocol> protocol) {
   SocketResult opened = open_udp(environment, options);
   PacketListenResult result{.error = opened.error, .what = std::move(opened.what), .listener = nullptr};
   if (opened.error) return result;
+  if (!protocol) protocol = std::make_unique<PlainSessions>();
   result.listener = std::make_unique<UdpListener>(
-      std::make_shared<Shared>(environment, std::move(opened.conduit), opened.local, limits));
+      std::make_shared<Shared>(environment, std::move(opened.conduit), opened.local, limits, std::move(protocol)));
   return result;
 }
 

@@ -283,5 +283,36 @@ TEST_CASE("socks association over sockets: the server ends them when it is destr
   CHECK(l.records.at(0).error == Errc::kAborted);
 }
 
+TEST_CASE("packets from a listener: without a destination each goes where it says, for a user while there is one") {
+  Fixture f;
+  f.inbound->users = std::make_shared<Users>();
+  f.inbound->users->add("ann", 1, {});
+  const SessionSource source{.endpoint = {*IpAddress::parse("192.0.2.1"), 1}, .user = "ann", .level = 1};
+  auto [client, near] = test::conduit_pair(f.sim.environment());
+  const test::Receiver at_client(*client);
+  f.session = serve(f.sim.environment(), f.inbound, std::move(near), source, [&] { ++f.done; });
+  CHECK(is_everyone(f.dialer->opens.at(0)->destination));
+  const ConduitPtr server = f.answer();
+  const test::Receiver at_server(*server);
+  send(*client, "one", udp("a.test", 53));
+  f.sim.run_ready();
+  CHECK(at_server.texts() == Texts{"one"});
+  CHECK(at_server.peers() == std::vector{udp("a.test", 53)});
+  CHECK(f.inbound->users->remove("ann"));
+  f.sim.run_ready();
+  CHECK(f.done == 1);
+  // Nor is there another session of hers.
+  auto [again, far] = test::conduit_pair(f.sim.environment());
+  f.session = serve(f.sim.environment(), f.inbound, std::move(far), source, [&] { ++f.done; });
+  f.sim.run_ready();
+  CHECK(f.done == 2);
+  REQUIRE(f.records.size() == 2);
+  for (const Connection& record : f.records) {
+    CHECK(record.user == "ann");
+    CHECK(record.error == UserErrc::kRemoved);
+    CHECK(record.stage == "user");
+  }
+}
+
 }  // namespace
 }  // namespace winze::chain

@@ -210,10 +210,10 @@ struct Sessions {
     accept();
   }
   void accept() {
-    listener->accept([this](std::error_code accept_error, ConduitPtr conduit, const Endpoint& source) {
+    listener->accept([this](std::error_code accept_error, ConduitPtr conduit, const SessionSource& source) {
       error = accept_error;
       if (error) return;
-      sources.push_back(source);
+      sources.push_back(source.endpoint);
       conduits.push_back(std::move(conduit));
       accept();
     });
@@ -305,6 +305,78 @@ TEST_CASE("udp listen: sessions outlive the listener, new ones do not come; the 
   f.context.restart();
   CHECK(f.context.run_for(5s) < 100);
   CHECK(f.context.stopped());
+}
+
+// A session's number is the first byte of its datagrams; "!" is dropped.
+class ByFirstByte final : public SessionProtocol {
+ public:
+  explicit ByFirstByte(std::string& ended) : ended_(ended) {}
+  Overhead overhead() const override { return {.front = 1, .back = 0}; }
+  std::optional<SessionKey> open(Datagram& datagram) override {
+    const std::uint8_t number = *datagram.payload.data();
+    datagram.payload.trim_front(1);
+    datagram.peer = Destination("named.test", 7, Network::kUdp);
+    if (number == '!') return std::nullopt;
+    return SessionKey{.source = {}, .number = number};
+  }
+  bool seal(const SessionKey& session, Datagram& datagram) override {
+    if (datagram.payload.text() == "drop") return false;
+    *datagram.payload.prepend(1) = static_cast<std::uint8_t>(session.number);
+    return true;
+  }
+  void identify(const SessionKey&, SessionSource& source) const override { source.user = "ann"; }
+  void end(const SessionKey& session) override { ended_ += static_cast<char>(session.number); }
+
+ private:
+  std::string& ended_;
+};
+
+TEST_CASE("udp listen: sessions of a protocol, whose clients may move") {
+  Fixture f;
+  std::string ended;
+  PacketListenResult result = udp_listen(f.environment, {.bind = *Endpoint::parse("127.0.0.1:0")}, {.sessions = 2},
+                                         std::make_unique<ByFirstByte>(ended));
+  REQUIRE_MESSAGE(!result.error, result.what);
+  std::deque<ConduitPtr> conduits;
+  std::vector<SessionSource> sources;
+  std::function<void()> accept = [&] {
+    result.listener->accept([&](std::error_code error, ConduitPtr conduit, const SessionSource& source) {
+      if (error) return;
+      conduits.push_back(std::move(conduit));
+      sources.push_back(source);
+      accept();
+    });
+  };
+  accept();
+  const Destination at(result.listener->local(), Network::kUdp);
+  SocketResult a = f.socket("127.0.0.1:0"), b = f.socket("127.0.0.1:0");
+  test::Receiver at_a(*a.conduit), at_b(*b.conduit);
+  send(*a.conduit, "1one", at);
+  send(*a.conduit, "!none", at);
+  f.run_until([&] { return conduits.size() == 1; });
+  CHECK(sources[0].endpoint == a.local);
+  CHECK(sources[0].user == "ann");
+  test::Receiver first(*conduits[0]);
+  // The same session from elsewhere: that is where its answers go from now on.
+  send(*b.conduit, "1two", at);
+  f.run_until([&] { return first.texts().size() == 2; });
+  CHECK(first.texts() == std::vector<std::string>{"one", "two"});
+  CHECK(first.peers()[0] == Destination("named.test", 7, Network::kUdp));
+  std::vector<Datagram> answers;
+  for (const char* text : {"drop", "x", "drop", "y"}) answers.push_back({.payload = Buffer::copy_of(text)});
+  CHECK(conduits[0]->send(answers) == 2);
+  f.run_until([&] { return at_b.texts().size() == 2; });
+  CHECK(at_b.texts() == std::vector<std::string>{"1x", "1y"});
+  CHECK(at_a.texts().empty());
+  CHECK(conduits[0]->dropped() == 2);
+  CHECK(conduits[0]->mtu() == 65507 - 1);
+  // A third is one too many, and the protocol is told; so it is when one ends.
+  send(*a.conduit, "2x", at);
+  f.run_until([&] { return conduits.size() == 2; });
+  send(*a.conduit, "3x", at);
+  f.run_until([&] { return ended == "3"; });
+  conduits.clear();
+  CHECK(ended.size() == 3);
 }
 
 }  // namespace

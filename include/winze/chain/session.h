@@ -14,6 +14,7 @@
 #include "winze/chain/users.h"
 #include "winze/io/codec_stream.h"
 #include "winze/io/dialer.h"
+#include "winze/io/packet_listener.h"
 #include "winze/io/relay.h"
 #include "winze/proto/http/forward_request.h"
 #include "winze/proto/proxy_codec.h"
@@ -93,6 +94,9 @@ struct Inbound {
   std::function<ConduitPtr(Environment&, StreamPtr, const ProxyRequest&)> packets_in_stream;
   // By a UDP socket of its own (SOCKS5), from and to the address that the client has connected from.
   bool associates = false;
+  // What UDP sessions speak, whose datagrams say themselves where they go (Shadowsocks); without it they too go to
+  // `destination`. Called once per listener.
+  std::function<std::unique_ptr<SessionProtocol>()> make_sessions;
   std::optional<IpAddress> associate_at;  // where that socket listens; none: where the client has connected to
   // Serves plain HTTP requests that the proxy codec leaves to us (ProxyServerCodec::is_forward); none: refused.
   std::optional<http::ForwardOptions> forward;
@@ -107,8 +111,9 @@ struct Inbound {
 // Serves `stream`. Dropping the Pending ends the connection. `done` is called after on_end.
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
               absl::AnyInvocable<void()> done);
-// Serves a UDP session of `source` by relaying it to the inbound's destination; what concerns streams means nothing.
+// Serves a UDP session of `source` by relaying it to the inbound's destination, or where none is set to those that its
+// datagrams name; what concerns streams means nothing.
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, ConduitPtr conduit,
-              const Endpoint& source, absl::AnyInvocable<void()> done);
+              const SessionSource& source, absl::AnyInvocable<void()> done);
 
 }  // namespace winze::chain
