@@ -13,7 +13,7 @@ test_packages=(
   iproute2 "${demo_packages[@]}"
 )
 # The peers of other makes.
-peer_packages=(v2ray trojan haproxy user-mode-linux kmod procps iputils-ping iperf3 tshark)
+peer_packages=(v2ray trojan shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin haproxy user-mode-linux kmod procps iputils-ping iperf3 tshark)
 # The peer of the ESP benchmark.
 strongswan_packages=(
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins

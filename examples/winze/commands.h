@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "winze/node/options.h"
+
 namespace winze::tool {
 
 struct ConfigFiles {
@@ -33,6 +35,8 @@ struct LinkOptions {
 };
 
 int run(const ConfigFiles& files, const RunOptions& options);
+int run(node::NodeOptions nodes, const RunOptions& options);
+int plugin(const RunOptions& options);
 int check(const ConfigFiles& files);
 int link(const LinkOptions& options);
 int uuid();

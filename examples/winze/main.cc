@@ -1,9 +1,21 @@
 // The winze command-line tool.
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 
 #include "commands.h"
 
+namespace {
+
+// By a Shadowsocks, whose plugins are programs without arguments.
+bool is_started_as_plugin(int argc) {
+  return argc == 1 && std::getenv("SS_LOCAL_PORT") != nullptr && std::getenv("SS_REMOTE_PORT") != nullptr;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  const winze::tool::RunOptions plugin_run{.threads = 1, .grace_seconds = 0};
+  if (is_started_as_plugin(argc)) return winze::tool::plugin(plugin_run);
   CLI::App app("winze: embeddable tunnels. Runs proxy chains from V2Ray's and Xray's JSON configuration.", "winze");
   app.require_subcommand(1);
   winze::tool::ConfigFiles files;
@@ -70,6 +82,10 @@ int main(int argc, char** argv) {
   link_command->callback([&] {
     if (link.link.empty() && link.from.empty()) throw CLI::RequiredError("a link, or --from");
   });
+  CLI::App* plugin_command = app.add_subcommand(
+      "plugin", "Be a SIP003 plugin: carry Shadowsocks' connections by WebSocket, as SS_PLUGIN_OPTIONS says");
+  // What callers append that treat all plugins alike.
+  plugin_command->allow_extras();
   CLI::App* uuid_command = app.add_subcommand("uuid", "Print a new random user id");
   CLI::App* version_command = app.add_subcommand("version", "Print the versions of winze and of what it is built on");
   CLI11_PARSE(app, argc, argv);
@@ -77,6 +93,7 @@ int main(int argc, char** argv) {
   if (*run_command) return winze::tool::run(files, run);
   if (*check_command) return winze::tool::check(files);
   if (*link_command) return winze::tool::link(link);
+  if (*plugin_command) return winze::tool::plugin(plugin_run);
   if (*uuid_command) return winze::tool::uuid();
   return *version_command ? winze::tool::version() : 2;
 }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <thread>
@@ -88,12 +89,14 @@ class Runner {
     auto ledger = node::Ledger::create(options_);
     if (!ledger.ok()) return ledger.status();
     ledger_ = std::move(*ledger);
+    auto commons = node::Commons::create(options_, std::time(nullptr));
+    if (!commons.ok()) return commons.status();
     const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
     const unsigned threads = run_.threads != 0 ? run_.threads : cores;
     for (unsigned i = 0; i < threads; ++i) {
       auto worker = std::make_unique<Worker>();
       worker->system.environment().observer = log_.get();
-      auto instance = node::Instance::create(worker->system, options_, contexts_, *log_, ledger_);
+      auto instance = node::Instance::create(worker->system, options_, contexts_, *log_, ledger_, *commons);
       if (!instance.ok()) return instance.status();
       worker->instance = std::move(*instance);
       if (absl::Status status = worker->instance->listen({.index = i, .count = threads}); !status.ok()) return status;
@@ -178,12 +181,15 @@ class Runner {
 
 }  // namespace
 
-int run(const ConfigFiles& files, const RunOptions& options) {
+int run(node::NodeOptions nodes, const RunOptions& options) {
   // One heap for all threads: with one per thread, what one frees another does not reuse.
   ::mallopt(M_ARENA_MAX, 1);
+  return Runner(std::move(nodes), options).run();
+}
+
+int run(const ConfigFiles& files, const RunOptions& options) {
   auto loaded = load(files);
-  if (!loaded) return 1;
-  return Runner(std::move(*loaded), options).run();
+  return loaded ? run(std::move(*loaded), options) : 1;
 }
 
 }  // namespace winze::tool

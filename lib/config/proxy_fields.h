@@ -19,6 +19,8 @@ std::vector<node::FallbackEntry> read_fallbacks(ObjectReader& object);
 
 node::TrojanInbound read_trojan_inbound(ObjectReader object);
 node::TrojanOutbound read_trojan_outbound(ObjectReader object);
+node::ShadowsocksInbound read_shadowsocks_inbound(ObjectReader object);
+node::ShadowsocksOutbound read_shadowsocks_outbound(ObjectReader object);
 
 node::VmessInbound read_vmess_inbound(ObjectReader object);
 node::VmessOutbound read_vmess_outbound(ObjectReader object);

@@ -248,7 +248,7 @@ void read_target_strategy(ObjectReader& object) {
   }
 }
 
-constexpr std::string_view kNotYet[] = {"shadowsocks", "wireguard", "tun", "hysteria", "mtproto", "dns", "loopback"};
+constexpr std::string_view kNotYet[] = {"wireguard", "tun", "hysteria", "mtproto", "dns", "loopback"};
 
 void refuse_protocol(ObjectReader& object, const std::string& protocol, std::string_view supported) {
   if (protocol.empty()) return object.fail("protocol", "missing: expected one of " + std::string(supported));
@@ -284,9 +284,12 @@ node::InboundOptions read_inbound(ObjectReader& object) {
     out.settings = read_dokodemo(settings);
   } else if (protocol == "vmess") {
     out.settings = read_vmess_inbound(settings);
+  } else if (protocol == "shadowsocks") {
+    out.settings = read_shadowsocks_inbound(settings);
   } else {
-    refuse_protocol(object, protocol,
-                    "\"socks\", \"http\", \"mixed\", \"vless\", \"vmess\", \"trojan\", \"dokodemo-door\"");
+    refuse_protocol(
+        object, protocol,
+        "\"socks\", \"http\", \"mixed\", \"vless\", \"vmess\", \"trojan\", \"shadowsocks\", \"dokodemo-door\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
   read_sniffing(object.object("sniffing"));
@@ -314,9 +317,12 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
     out.settings = read_trojan_outbound(settings);
   } else if (protocol == "vmess") {
     out.settings = read_vmess_outbound(settings);
+  } else if (protocol == "shadowsocks") {
+    out.settings = read_shadowsocks_outbound(settings);
   } else {
-    refuse_protocol(object, protocol,
-                    "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\", \"vmess\", \"trojan\"");
+    refuse_protocol(
+        object, protocol,
+        "\"freedom\", \"blackhole\", \"socks\", \"http\", \"vless\", \"vmess\", \"trojan\", \"shadowsocks\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kOutbound);
   if (const std::string from = object.string("sendThrough"); !from.empty() && from != "0.0.0.0") {

@@ -7,9 +7,11 @@
 #include "vless_flows.h"
 #include "winze/io/codec_stream.h"
 #include "winze/layer/packet_address.h"
+#include "winze/layer/shadowsocks_conduit.h"
 #include "winze/layer/trojan_conduit.h"
 #include "winze/layer/vless_conduit.h"
 #include "winze/proto/packet_address.h"
+#include "winze/proto/shadowsocks/codec.h"
 #include "winze/proto/trojan/codec.h"
 
 namespace winze {
@@ -123,6 +125,25 @@ Layer http::client(ClientOptions options) {
                                                                                      const Destination& destination) {
     return std::make_unique<ClientCodec>(options, destination);
   });
+}
+
+Layer shadowsocks::client(std::shared_ptr<const Keys> keys, const Destination& server, DialerPtr packets) {
+  const Layer streams = layer([keys](Environment& environment, const Destination& destination) {
+    return std::make_unique<ClientCodec>(keys, destination, surroundings(environment));
+  });
+  Destination to = server;
+  to.network = Network::kUdp;
+  return [streams, keys, to, packets](Environment& environment, const DialerPtr& below) {
+    auto open = [&environment, keys, to, through = packets ? packets : below](const Destination& destination,
+                                                                              Dialer::ConduitHandler handler) {
+      return through->open_conduit(to, [&environment, keys, to, destination, handler = std::move(handler)](
+                                           DialError error, ConduitPtr datagrams) mutable {
+        if (error) return handler(std::move(error), nullptr);
+        handler({}, client_conduit(environment, keys, std::move(datagrams), to, destination));
+      });
+    };
+    return std::make_shared<PacketDialer>(streams(environment, below), std::move(open));
+  };
 }
 
 }  // namespace winze

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "shadowsocks.h"
 #include "transports.h"
 #include "winze/base/status.h"
 #include "winze/io/tcp.h"
@@ -38,13 +39,14 @@ chain::Policy to_policy(const PolicyLevel& level) {
 class Builder {
  public:
   Builder(Environment& environment, const NodeOptions& options, std::size_t index, const TlsContexts& contexts,
-          Ledger& ledger)
+          Ledger& ledger, const SaltFiles& salts)
       : environment_(environment),
         options_(options),
         index_(index),
         inbound_(options.inbounds[index]),
         contexts_(contexts),
         ledger_(ledger),
+        salts_(salts),
         out_(std::make_shared<chain::Inbound>()) {}
 
   absl::StatusOr<std::shared_ptr<chain::Inbound>> build() {
@@ -281,12 +283,26 @@ class Builder {
     return absl::OkStatus();
   }
 
+  absl::Status add(const ShadowsocksInbound& settings) {
+    out_->policy = to_policy(options_.policy(settings.level));
+    std::shared_ptr<const shadowsocks::Users> users;
+    if (!settings.users.empty()) {
+      users = attach<shadowsocks::UserTable, ShadowsocksUser>(
+          [](shadowsocks::UserTable& table, const ShadowsocksUser& user) {
+            table.add(shadowsocks_user_key(user), {.name = user.email, .level = user.level});
+          },
+          [](shadowsocks::UserTable& table, const ShadowsocksUser& user) { table.remove(user.email); });
+    }
+    return add_shadowsocks(environment_, inbound_.path, settings, salts_.inbound(index_), std::move(users), *out_);
+  }
+
   Environment& environment_;
   const NodeOptions& options_;
   std::size_t index_;
   const InboundOptions& inbound_;
   const TlsContexts& contexts_;
   Ledger& ledger_;
+  const SaltFiles& salts_;
   std::shared_ptr<chain::Inbound> out_;
 };
 
@@ -294,8 +310,8 @@ class Builder {
 
 absl::StatusOr<std::shared_ptr<chain::Inbound>> make_inbound(Environment& environment, const NodeOptions& options,
                                                              std::size_t index, const TlsContexts& contexts,
-                                                             Ledger& ledger) {
-  return Builder(environment, options, index, contexts, ledger).build();
+                                                             Ledger& ledger, const SaltFiles& salts) {
+  return Builder(environment, options, index, contexts, ledger, salts).build();
 }
 
 }  // namespace winze::node

@@ -6,6 +6,7 @@
 
 #include "inbounds.h"
 #include "outbounds.h"
+#include "winze/base/status.h"
 #include "winze/io/packet_listener.h"
 #include "winze/io/tcp.h"
 
@@ -17,6 +18,13 @@ struct Instance::Parts {
   std::shared_ptr<TlsContexts> contexts;
   Log& log;
   std::shared_ptr<Ledger> ledger;
+  Commons commons;
+  // Of the first of several instances:
+  TimerPtr saving;
+  std::unique_ptr<Plugins::Running> plugins;
+
+  void save_later();
+  void save();
   std::vector<Outbound> outbounds;
   std::vector<std::shared_ptr<chain::Inbound>> inbounds;
   std::vector<std::unique_ptr<chain::Server>> servers;
@@ -25,6 +33,9 @@ struct Instance::Parts {
 };
 
 namespace {
+
+// What a crash may lose of the salts that were seen.
+constexpr Duration kSaveEvery = std::chrono::minutes(1);
 
 bool is_unix(std::string_view listen) { return listen.starts_with('/') || listen.starts_with('@'); }
 
@@ -48,6 +59,7 @@ ListenResult open_unix(Environment& environment, std::string_view listen) {
 
 // TCP, UDP.
 std::pair<bool, bool> networks_of(const InboundOptions& inbound) {
+  if (const auto* ss = std::get_if<ShadowsocksInbound>(&inbound.settings)) return {ss->tcp, ss->udp};
   const auto* door = std::get_if<DokodemoInbound>(&inbound.settings);
   return door != nullptr ? std::pair(door->tcp, door->udp) : std::pair(true, false);
 }
@@ -101,26 +113,57 @@ absl::Status check(const NodeOptions& options) {
 
 }  // namespace
 
+void Instance::Parts::save_later() {
+  if (!saving) saving = environment.clock.make_timer();
+  saving->arm(environment.clock.now() + kSaveEvery, [this] {
+    save();
+    save_later();
+  });
+}
+
+void Instance::Parts::save() {
+  if (const absl::Status status = commons.salts->save(); !status.ok())
+    log.message(Severity::kError, message_of(status));
+}
+
 Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Instance::~Instance() = default;
 
+absl::StatusOr<Commons> Commons::create(const NodeOptions& options, UnixTime now) {
+  auto salts = SaltFiles::create(options, now);
+  if (!salts.ok()) return salts.status();
+  auto plugins = Plugins::create(options);
+  if (!plugins.ok()) return plugins.status();
+  return Commons{std::move(*salts), std::move(*plugins)};
+}
+
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
                                                            std::shared_ptr<TlsContexts> contexts, Log& log,
-                                                           std::shared_ptr<Ledger> ledger) {
+                                                           std::shared_ptr<Ledger> ledger, Commons commons) {
   if (absl::Status status = check(options); !status.ok()) return status;
   if (!ledger) {
     auto own = Ledger::create(options);
     if (!own.ok()) return own.status();
     ledger = std::move(*own);
   }
-  std::unique_ptr<Parts> parts(
-      new Parts{environment, options, std::move(contexts), log, std::move(ledger), {}, {}, {}, 0, nullptr});
-  auto outbounds = make_outbounds(environment, options, *parts->contexts);
+  if (!commons.salts || !commons.plugins) {
+    auto own = Commons::create(options, environment.clock.unix_now());
+    if (!own.ok()) return own.status();
+    if (!commons.salts) commons.salts = std::move(own->salts);
+    if (!commons.plugins) commons.plugins = std::move(own->plugins);
+  }
+  std::unique_ptr<Parts> parts(new Parts{.environment = environment,
+                                         .options = options,
+                                         .contexts = std::move(contexts),
+                                         .log = log,
+                                         .ledger = std::move(ledger),
+                                         .commons = std::move(commons)});
+  auto outbounds = make_outbounds(environment, options, *parts->contexts, *parts->commons.plugins);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
   auto first_traffic = parts->ledger->count_outbound(0);
   for (std::size_t i = 0; i < options.inbounds.size(); ++i) {
-    auto inbound = make_inbound(environment, options, i, *parts->contexts, *parts->ledger);
+    auto inbound = make_inbound(environment, options, i, *parts->contexts, *parts->ledger, *parts->commons.salts);
     if (!inbound.ok()) return inbound.status();
     const Outbound& first = parts->outbounds.front();
     (*inbound)->router = [&first, first_traffic](const chain::Connection&) {
@@ -143,6 +186,7 @@ absl::Status Instance::listen(const Share& share) {
   for (std::size_t i = 0; i < p.options.inbounds.size(); ++i) {
     const InboundOptions& inbound = p.options.inbounds[i];
     const auto [tcp, udp] = networks_of(inbound);
+    const auto sessions = [&make = p.inbounds[i]->make_sessions] { return make ? make() : nullptr; };
     absl::Status status;
     if (is_unix(inbound.listen)) {
       if (share.index == 0) status = serve(open_unix(p.environment, inbound.listen), i);
@@ -152,10 +196,12 @@ absl::Status Instance::listen(const Share& share) {
         Endpoint at{address, static_cast<std::uint16_t>(port)};
         // UDP first: who finds the TCP port open finds both.
         if (udp) {
-          status = serve(udp_listen(p.environment, to_udp_options(inbound, at, share_ports)), i);
+          status = serve(udp_listen(p.environment, to_udp_options(inbound, at, share_ports), {}, sessions()), i);
           // A port that the system chose is that of both.
           if (status.ok()) at.port = p.servers.back()->local().port;
         }
+        // Where there is a plugin it listens in our place, and hands its connections on.
+        if (const auto& behind = p.commons.plugins->inbound(i)) at = *behind;
         if (tcp && status.ok()) {
           status = serve(tcp_listen(p.environment, at, to_tcp_options(inbound, share_ports)), i);
         }
@@ -166,7 +212,11 @@ absl::Status Instance::listen(const Share& share) {
       return status;
     }
   }
-  return absl::OkStatus();
+  if (share.index != 0) return absl::OkStatus();
+  p.save_later();
+  auto plugins = p.commons.plugins->run(p.environment, p.log);
+  if (plugins.ok()) p.plugins = std::move(*plugins);
+  return plugins.status();
 }
 
 std::vector<Endpoint> Instance::listening() const {
@@ -183,9 +233,14 @@ std::size_t Instance::connections() const {
 
 void Instance::stop(Duration grace, absl::AnyInvocable<void()> drained) {
   Parts& p = *parts_;
-  if (p.servers.empty()) return asio::post(p.environment.executor, std::move(drained));
+  if (p.saving) p.saving->disarm();
+  p.drained = [&p, drained = std::move(drained)]() mutable {
+    p.plugins.reset();
+    p.save();
+    drained();
+  };
+  if (p.servers.empty()) return asio::post(p.environment.executor, std::exchange(p.drained, nullptr));
   p.draining = p.servers.size();
-  p.drained = std::move(drained);
   for (auto& server : p.servers) {
     server->stop(grace, [&p] {
       if (--p.draining == 0 && p.drained) std::exchange(p.drained, nullptr)();

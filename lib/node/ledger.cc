@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "shadowsocks.h"
 #include "winze/base/bytes.h"
 #include "winze/base/status.h"
 #include "winze/proto/trojan/users.h"
@@ -61,6 +62,20 @@ std::string& name_of(TrojanUser& user, const std::string& made) {
 }
 std::uint32_t& level_of(TrojanUser& user, std::uint32_t) { return user.level; }
 constexpr std::string_view taken(const TrojanUser&) { return "password: another user has this password"; }
+
+// Which of the two sizes it must have the inbound knows: it refuses a configuration with another, and never finds one
+// that came later.
+absl::StatusOr<std::string> key_of(const ShadowsocksUser& user) {
+  const Secret key = shadowsocks_user_key(user);
+  if (key.size() == 16 || key.size() == 32) return std::string(as_text(key.span()));
+  return absl::InvalidArgumentError("password: Base64 of 16 or 32 random bytes, as the method has it, is wanted");
+}
+std::string& name_of(ShadowsocksUser& user, const std::string& made) {
+  if (user.email.empty()) user.email = made;
+  return user.email;
+}
+std::uint32_t& level_of(ShadowsocksUser& user, std::uint32_t) { return user.level; }
+constexpr std::string_view taken(const ShadowsocksUser&) { return "password: another user has this key"; }
 
 const chain::UserTerms& terms_of(const InboundUser& user) {
   return std::visit([](const auto& u) -> const chain::UserTerms& { return u.terms; }, user);
@@ -194,6 +209,11 @@ std::optional<Known> known_by(const MixedInbound& inbound) { return known_by(inb
 std::optional<Known> known_by(const VlessInbound& inbound) { return known(inbound.users, "clients"); }
 std::optional<Known> known_by(const TrojanInbound& inbound) { return known(inbound.users, "clients"); }
 std::optional<Known> known_by(const VmessInbound& inbound) { return known(inbound.users, "clients"); }
+std::optional<Known> known_by(const ShadowsocksInbound& inbound) {
+  // All who know the password are one.
+  if (inbound.users.empty()) return std::nullopt;
+  return known(inbound.users, "clients");
+}
 std::optional<Known> known_by(const DokodemoInbound&) { return std::nullopt; }
 
 }  // namespace

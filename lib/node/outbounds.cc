@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "plain_dialers.h"
+#include "shadowsocks.h"
 #include "transports.h"
 #include "winze/base/bytes.h"
 #include "winze/layer/client.h"
@@ -28,8 +29,12 @@ class FixedDialer final : public Dialer {
 
 class Assembly {
  public:
-  Assembly(Environment& environment, const NodeOptions& options, const TlsContexts& contexts)
-      : environment_(environment), options_(options), contexts_(contexts), built_(options.outbounds.size()) {}
+  Assembly(Environment& environment, const NodeOptions& options, const TlsContexts& contexts, const Plugins& plugins)
+      : environment_(environment),
+        options_(options),
+        contexts_(contexts),
+        plugins_(plugins),
+        built_(options.outbounds.size()) {}
 
   absl::StatusOr<DialerPtr> build(std::size_t index) {
     if (built_[index].dialer) return built_[index].dialer;
@@ -154,17 +159,32 @@ class Assembly {
     return over_server(index, settings.server, vmess::client(*id, client, settings.packet_addresses));
   }
 
+  absl::StatusOr<DialerPtr> make(std::size_t index, const ShadowsocksOutbound& settings) {
+    const OutboundOptions& outbound = options_.outbounds[index];
+    auto keys = shadowsocks_keys(outbound.path + ".settings", settings.method, settings.password);
+    if (!keys.ok()) return keys.status();
+    auto via = through(outbound);
+    if (!via.ok()) return via.status();
+    // Datagrams go to the server by themselves, whatever carries the streams.
+    DialerPtr packets = *via ? *via : tcp_to(environment_, settings.server, dial_options(outbound));
+    const auto& plugin = plugins_.outbound(index);
+    return over_server(index, plugin ? Destination(*plugin) : settings.server,
+                       shadowsocks::client(std::make_shared<const shadowsocks::Keys>(std::move(*keys)), settings.server,
+                                           std::move(packets)));
+  }
+
   Environment& environment_;
   const NodeOptions& options_;
   const TlsContexts& contexts_;
+  const Plugins& plugins_;
   std::vector<Built> built_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<Outbound>> make_outbounds(Environment& environment, const NodeOptions& options,
-                                                     const TlsContexts& contexts) {
-  Assembly assembly(environment, options, contexts);
+                                                     const TlsContexts& contexts, const Plugins& plugins) {
+  Assembly assembly(environment, options, contexts, plugins);
   std::vector<Outbound> out;
   for (std::size_t i = 0; i < options.outbounds.size(); ++i) {
     auto dialer = assembly.build(i);

@@ -9,6 +9,7 @@
 #include "winze/io/dialer.h"
 #include "winze/io/tcp.h"
 #include "winze/node/options.h"
+#include "winze/node/plugins.h"
 #include "winze/node/tls_contexts.h"
 
 namespace winze::node {
@@ -20,7 +21,7 @@ struct Outbound {
 
 // All outbounds, in order. One may connect through another (proxySettings), but not through itself.
 absl::StatusOr<std::vector<Outbound>> make_outbounds(Environment& environment, const NodeOptions& options,
-                                                     const TlsContexts& contexts);
+                                                     const TlsContexts& contexts, const Plugins& plugins);
 
 SocketOptions to_socket_options(const SocketSettings& settings);
 

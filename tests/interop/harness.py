@@ -182,6 +182,11 @@ PROTOCOLS = {
         server=lambda _: {"clients": [{"id": UUID, "email": "peer@example", "alterId": 0}]},
         client=lambda host, port, security: vnext(host, port, alterId=0, security=security),
         securities=("aes-128-gcm", "chacha20-poly1305", "none", "zero", "auto")),
+    "shadowsocks": Protocol(
+        server=lambda method: {"method": method, "password": "correct horse", "network": "tcp,udp"},
+        client=lambda host, port, method: {"servers": [{"address": host, "port": port, "method": method,
+                                                        "password": "correct horse"}]},
+        securities=("aes-256-gcm", "aes-128-gcm", "chacha20-ietf-poly1305"), kinds=("tcp",)),
 }
 
 

@@ -23,7 +23,7 @@ struct Fixture {
     auto made_ledger = Ledger::create(options);
     REQUIRE(made_ledger.ok());
     ledger = std::move(*made_ledger);
-    auto made = make_inbound(sim.environment(), options, 0, **contexts, *ledger);
+    auto made = make_inbound(sim.environment(), options, 0, **contexts, *ledger, **SaltFiles::create(options, 0));
     REQUIRE(made.ok());
     inbound = std::move(*made);
     inbound->router = [this](const chain::Connection&) { return chain::Route{"out", dialer}; };

@@ -12,6 +12,7 @@
 #include "winze/base/status.h"
 #include "winze/base/uuid.h"
 #include "winze/io/memory.h"
+#include "winze/node/salt_files.h"
 
 namespace winze::node {
 namespace {
@@ -67,7 +68,7 @@ struct Worker {
   Worker(const NodeOptions& options, const std::shared_ptr<Ledger>& ledger) {
     auto contexts = TlsContexts::create(options);
     REQUIRE(contexts.ok());
-    auto made = make_inbound(sim.environment(), options, 0, **contexts, *ledger);
+    auto made = make_inbound(sim.environment(), options, 0, **contexts, *ledger, **SaltFiles::create(options, 0));
     REQUIRE(made.ok());
     inbound = std::move(*made);
     auto traffic = ledger->count_outbound(0);

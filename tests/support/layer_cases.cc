@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "examples/xor_codec.h"
+#include "support/shadowsocks.h"
+#include "winze/layer/shadowsocks_conduit.h"
 #include "winze/layer/tls.h"
 #include "winze/proto/credentials.h"
 #include "winze/proto/http/client.h"
@@ -125,6 +127,26 @@ LayerCase vmess_case(const std::string& name, vmess::ClientOptions options) {
           .like_another = true};
 }
 
+LayerCase shadowsocks_case(shadowsocks::Method method, const Destination& to) {
+  const std::string password = shadowsocks::test::password_for(method);
+  auto keys = shadowsocks::test::keys_of(method, password);
+  std::shared_ptr<const shadowsocks::ServerOptions> server = shadowsocks::test::server_of(method, password);
+  return {.name = "shadowsocks " + std::string(name_of(method)),
+          .client =
+              [keys, to](Environment& e) {
+                return std::make_unique<shadowsocks::ClientCodec>(keys, to, shadowsocks::surroundings(e));
+              },
+          .server =
+              [server](Environment& e) {
+                // Each of the tests has the same randomness, and so the same salts.
+                auto fresh = std::make_shared<shadowsocks::ServerOptions>(*server);
+                fresh->salts = nullptr;
+                return std::make_unique<shadowsocks::ServerCodec>(fresh, shadowsocks::surroundings(e));
+              },
+          // Not quite, but there are as many operations as in all other cases together.
+          .like_another = true};
+}
+
 std::vector<LayerCase> make() {
   std::vector<LayerCase> out;
   out.push_back(tls_case("tls 1.3", tls::Version::kTls13));
@@ -158,6 +180,10 @@ std::vector<LayerCase> make() {
                  .server = [passwords](Environment&) { return std::make_unique<trojan::ServerCodec>(passwords); },
                  .like_another = true});
   out.push_back(vmess_case("vmess", {.security = vmess::Security::kAes128Gcm}));
+  for (const shadowsocks::Method method :
+       {shadowsocks::Method::kAes256Gcm, shadowsocks::Method::kChaCha20Poly1305, shadowsocks::Method::k2022Aes128Gcm}) {
+    out.push_back(shadowsocks_case(method, to));
+  }
   auto accounts = std::make_shared<PasswordList>();
   accounts->add("user", "secret");
   out.push_back({.name = "socks 5", .client = socks_client({}, to), .server = socks_server({})});

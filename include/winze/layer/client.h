@@ -2,8 +2,8 @@
 //
 // A layer gets its lower dialer's streams and runs its codec over them. The transports (TLS, WebSocket) pass the
 // destination on; the proxy protocols also tell it to their server, so at the bottom of such a chain stands a dialer
-// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS, VMess, Trojan and SOCKS5 dialers; a
-// chain that ends in another layer answers Errc::kUnsupported.
+// that knows where the server is (tcp_to). Conduits, for UDP, are opened by VLESS, VMess, Trojan, SOCKS5 and
+// Shadowsocks dialers; a chain that ends in another layer answers Errc::kUnsupported.
 #pragma once
 
 #include <functional>
@@ -17,6 +17,7 @@
 #include "winze/layer/tls.h"
 #include "winze/proto/http/client.h"
 #include "winze/proto/httpupgrade/codec.h"
+#include "winze/proto/shadowsocks/method.h"
 #include "winze/proto/socks/client.h"
 #include "winze/proto/vless/codec.h"
 #include "winze/proto/vmess/codec.h"
@@ -70,5 +71,10 @@ Layer client(ClientOptions options, const Destination& server = {});
 namespace http {
 Layer client(ClientOptions options);
 }  // namespace http
+
+namespace shadowsocks {
+// UDP takes a conduit of `packets`, or of the dialer below where that is null, to `server`.
+Layer client(std::shared_ptr<const Keys> keys, const Destination& server, DialerPtr packets = nullptr);
+}  // namespace shadowsocks
 
 }  // namespace winze

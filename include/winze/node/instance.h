@@ -14,6 +14,8 @@
 #include "winze/node/ledger.h"
 #include "winze/node/log.h"
 #include "winze/node/options.h"
+#include "winze/node/plugins.h"
+#include "winze/node/salt_files.h"
 #include "winze/node/tls_contexts.h"
 
 namespace winze::node {
@@ -24,13 +26,22 @@ struct Share {
   std::size_t count = 1;
 };
 
+// What else the instances of one configuration have in common; what is null each makes for itself.
+struct Commons {
+  std::shared_ptr<SaltFiles> salts;
+  std::shared_ptr<const Plugins> plugins;
+
+  static absl::StatusOr<Commons> create(const NodeOptions& options, UnixTime now);
+};
+
 class Instance {
  public:
   // Checks `options` as a whole and builds the outbounds; nothing listens yet. The arguments by reference, and the log,
   // must outlive the instance. Errors begin with the path in the configuration. Without a ledger it has one of its own.
   static absl::StatusOr<std::unique_ptr<Instance>> create(Environment& environment, const NodeOptions& options,
                                                           std::shared_ptr<TlsContexts> contexts, Log& log,
-                                                          std::shared_ptr<Ledger> ledger = nullptr);
+                                                          std::shared_ptr<Ledger> ledger = nullptr,
+                                                          Commons commons = {});
   ~Instance();
 
   // Opens every inbound, of several instances with SO_REUSEPORT. A Unix socket cannot be shared so: the first instance

@@ -116,10 +116,17 @@ struct VmessUser {
   chain::UserTerms terms = {};
 };
 
+struct ShadowsocksUser {
+  Secret password;  // Base64 of a key of the method's size
+  std::string email;
+  std::uint32_t level = 0;
+  chain::UserTerms terms = {};
+};
+
 // A user of an inbound, with the credential of its protocol. Its name is the account's, or the e-mail address; no two
 // users of an inbound have the same. Without an address it is the id, or of those whose credential is a password a name
 // that is made for them ("user0").
-using InboundUser = std::variant<Account, VlessUser, TrojanUser, VmessUser>;
+using InboundUser = std::variant<Account, VlessUser, TrojanUser, VmessUser, ShadowsocksUser>;
 
 // --- inbounds ---
 
@@ -151,6 +158,22 @@ struct TrojanInbound {
   std::vector<TrojanUser> users;
   std::vector<FallbackEntry> fallbacks;
 };
+struct Plugin {  // SIP003: a program that carries the TCP connections of Shadowsocks; empty: none
+  std::string program;
+  std::string options;  // SS_PLUGIN_OPTIONS
+  std::vector<std::string> arguments;
+};
+struct ShadowsocksInbound {
+  std::string method;
+  Secret password;                     // with users their server's
+  std::string email;                   // of all clients, without users
+  std::uint32_t level = 0;             // likewise
+  std::vector<ShadowsocksUser> users;  // told apart by identity headers (2022)
+  bool tcp = true;
+  bool udp = false;
+  std::string replay_file;  // where the salts that have been seen outlive the process; empty: they do not
+  Plugin plugin;
+};
 struct DokodemoInbound {
   Destination destination;
   bool tcp = true;
@@ -169,7 +192,8 @@ struct InboundOptions {
   std::string listen = "0.0.0.0";  // an IP address, "/path.sock", "/path.sock,0666", "@abstract"
   std::uint16_t port_from = 0;     // a range listens on each
   std::uint16_t port_to = 0;
-  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound, TrojanInbound, VmessInbound>
+  std::variant<SocksInbound, HttpInbound, MixedInbound, VlessInbound, DokodemoInbound, TrojanInbound, VmessInbound,
+               ShadowsocksInbound>
       settings;
   StreamSettings stream;
 };
@@ -208,12 +232,18 @@ struct VmessOutbound {
   bool authenticated_length = false;  // the experiment of that name
   bool packet_addresses = false;      // packetEncoding "Packet": one stream for UDP to everyone
 };
+struct ShadowsocksOutbound {
+  Destination server;
+  std::string method;
+  Secret password;
+  Plugin plugin;
+};
 
 struct OutboundOptions {
   std::string path;
   std::string tag;
   std::variant<FreedomOutbound, BlackholeOutbound, SocksOutbound, HttpOutbound, VlessOutbound, TrojanOutbound,
-               VmessOutbound>
+               VmessOutbound, ShadowsocksOutbound>
       settings;
   StreamSettings stream;
   std::optional<IpAddress> send_through;

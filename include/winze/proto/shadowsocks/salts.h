@@ -1,0 +1,55 @@
+// Which salts have been used: a recorded request that is sent again shows by its salt.
+//
+// Two generations of a set: what has been added last is in the younger, which becomes the elder when it is full (2017:
+// salts do not age) or 60 seconds old (2022: older requests are refused by their time stamp). Salts are told apart by
+// their first 16 bytes. Only salts of requests that authenticate are to be added, so strangers can neither fill it nor
+// push others out.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "winze/base/time.h"
+
+namespace winze::shadowsocks {
+
+// What a server asks. Several servers may share one, also over restarts.
+class Salts {
+ public:
+  virtual ~Salts() = default;
+  // Whether `salt`, at least 16 bytes, is new; from now on it is not.
+  virtual bool add(std::span<const std::uint8_t> salt, UnixTime now) = 0;
+};
+
+struct SaltLimits {
+  std::size_t count = 450'000;  // of a generation; it takes 17 bytes for each, or up to twice that
+  UnixTime age = 0;             // of a generation, seconds; 0: none
+};
+// For requests whose time stamp is held against our clock.
+inline constexpr SaltLimits kTimedSalts{.count = std::size_t{1} << 40, .age = 60};
+
+class SaltPool final : public Salts {
+ public:
+  explicit SaltPool(const SaltLimits& limits = {});
+  ~SaltPool() override;
+  bool add(std::span<const std::uint8_t> salt, UnixTime now) override;
+
+  // For a file that outlives the process, and back. What load() is given may be anything: it takes the salts it finds,
+  // and says whether that was a whole dump.
+  std::vector<std::uint8_t> dump() const;
+  bool load(std::span<const std::uint8_t> dumped, UnixTime now);
+  std::size_t size() const;
+
+ private:
+  struct Sets;
+  void turn(UnixTime now);
+
+  SaltLimits limits_;
+  std::unique_ptr<Sets> sets_;
+};
+
+}  // namespace winze::shadowsocks

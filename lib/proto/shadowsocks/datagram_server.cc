@@ -1,0 +1,159 @@
+#include <absl/container/flat_hash_map.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "proto/shadowsocks/datagram_parts.h"
+#include "proto/shadowsocks/wire.h"
+#include "winze/base/bytes.h"
+#include "winze/proto/socks/address.h"
+
+namespace winze::shadowsocks {
+namespace {
+
+constexpr std::size_t kSessions = 8192;  // those that have ended and are remembered among them
+// Longer than any datagram of it could still be timely.
+constexpr UnixTime kRemembered = 60;
+
+// What a client's session has come to.
+struct Session {
+  Session(Method method, const Secret& key, std::uint64_t client_id, std::uint64_t own_id)
+      : requests(method, key, client_id), answers(method, key, own_id), answer_heads(method, key) {}
+
+  SessionCipher requests;
+  esp::ReplayWindow window{kWindow};
+  SessionCipher answers;
+  HeadCipher answer_heads;
+  std::uint64_t sent = 0;
+  KeyName user{};
+  Account account;
+  UnixTime used = 0;
+  bool ended = false;
+};
+
+}  // namespace
+
+struct DatagramServer::State {
+  State(std::shared_ptr<const ServerOptions> server_options, const Surroundings& surroundings)
+      : options(std::move(server_options)), around(surroundings) {
+    if (is_2022(options->method)) {
+      heads.emplace(options->method, options->key);
+    } else {
+      salted.emplace(options->method, options->key);
+    }
+  }
+
+  Drop open_2022(Buffer& datagram, Destination& to, std::uint64_t& id) {
+    std::uint64_t number = 0;
+    if (const Drop drop = heads->open_head(datagram, id, number); drop != Drop::kNone) return drop;
+    const auto found = sessions.find(id);
+    std::unique_ptr<Session> fresh;
+    Session* session = found == sessions.end() ? nullptr : found->second.get();
+    if (session == nullptr || session->ended) {
+      Secret key;
+      KeyName user{};
+      Account account;
+      if (const Drop drop = find_key(datagram, key, user, account); drop != Drop::kNone) return drop;
+      // One that has ended goes on with the window that it had, if the user still is one.
+      if (session != nullptr && session->user != user) return Drop::kUnknownUser;
+      if (session == nullptr) {
+        fresh = std::make_unique<Session>(options->method, key, id, around.random.u64());
+        fresh->user = user;
+        fresh->account = std::move(account);
+        session = fresh.get();
+      }
+    }
+    const Drop drop = open(datagram, to, number, *session);
+    if (drop != Drop::kNone || !fresh) return drop;
+    if (!make_room()) return Drop::kFull;
+    sessions.emplace(id, std::move(fresh));
+    return Drop::kNone;
+  }
+
+  Drop find_key(Buffer& datagram, Secret& key, KeyName& user, Account& account) {
+    key = options->key;
+    account = options->account;
+    if (!options->users) return Drop::kNone;
+    if (datagram.size() < kHeadSize + kIdentitySize) return Drop::kShort;
+    heads->block().decrypt(datagram.data() + kHeadSize, user.data());
+    for (std::size_t i = 0; i < user.size(); ++i) user[i] ^= datagram.data()[i];
+    const User* known = options->users->find(user);
+    if (known == nullptr) return Drop::kUnknownUser;
+    key = known->key;
+    account = known->account;
+    return Drop::kNone;
+  }
+
+  Drop open(Buffer& datagram, Destination& to, std::uint64_t number, Session& session) {
+    const UnixTime now = around.clock.unix_now();
+    const std::size_t identity = options->users ? kIdentitySize : 0;
+    if (const Drop drop = heads->open_body(datagram, session.requests, identity); drop != Drop::kNone) return drop;
+    if (!is_new(session.window, number)) return Drop::kReplayed;
+    if (const Drop drop = take_body(datagram, to, kRequestType, std::nullopt, now); drop != Drop::kNone) return drop;
+    session.window.accept(number + 1);
+    session.used = now;
+    session.ended = false;
+    return Drop::kNone;
+  }
+
+  // Those that have ended go when no datagram of theirs can be timely any more.
+  bool make_room() {
+    if (sessions.size() < forget_from) return true;
+    const UnixTime old = around.clock.unix_now() - kRemembered;
+    absl::erase_if(sessions, [old](const auto& entry) { return entry.second->ended && entry.second->used < old; });
+    forget_from = std::clamp(2 * sessions.size(), std::size_t{64}, kSessions);
+    return sessions.size() < kSessions;
+  }
+
+  bool seal_2022(Buffer& datagram, const Destination& from, std::uint64_t id) {
+    const auto found = sessions.find(id);
+    if (found == sessions.end()) return false;
+    Session& session = *found->second;
+    put_body(datagram, from, kAnswerType, id, around);
+    session.answer_heads.seal(datagram, session.answers, session.sent++, 0, around.random);
+    session.answer_heads.hide_head(datagram);
+    return true;
+  }
+
+  std::shared_ptr<const ServerOptions> options;
+  Surroundings around;
+  std::optional<SaltedCipher> salted;  // 2017
+  // 2022:
+  std::optional<HeadCipher> heads;
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Session>> sessions;
+  std::size_t forget_from = 64;
+};
+
+DatagramServer::DatagramServer(std::shared_ptr<const ServerOptions> options, const Surroundings& surroundings)
+    : state_(std::make_unique<State>(std::move(options), surroundings)) {}
+DatagramServer::~DatagramServer() = default;
+
+Overhead DatagramServer::overhead() const {
+  const std::size_t front =
+      state_->salted ? key_size(state_->options->method) : kLongNonceSize + kHeadSize + kBodyStartSize + 8;
+  return {.front = front + socks::kMaxAddressSize, .back = kTagSize};
+}
+
+Drop DatagramServer::open(Buffer& datagram, Destination& to, std::uint64_t& session) {
+  session = 0;
+  return state_->salted ? state_->salted->open(datagram, to) : state_->open_2022(datagram, to, session);
+}
+
+bool DatagramServer::seal(Buffer& datagram, const Destination& from, std::uint64_t session) {
+  if (!socks::is_encodable(from)) return false;
+  if (!state_->salted) return state_->seal_2022(datagram, from, session);
+  state_->salted->seal(datagram, from, state_->around.random);
+  return true;
+}
+
+Account DatagramServer::account(std::uint64_t session) const {
+  const auto found = state_->sessions.find(session);
+  return found == state_->sessions.end() ? state_->options->account : found->second->account;
+}
+
+void DatagramServer::end(std::uint64_t session) {
+  const auto found = state_->sessions.find(session);
+  if (found != state_->sessions.end()) found->second->ended = true;
+}
+
+}  // namespace winze::shadowsocks

@@ -1,0 +1,63 @@
+#include "winze/proto/shadowsocks/salts.h"
+
+#include <doctest/doctest.h>
+
+#include "winze/base/bytes.h"
+
+namespace winze::shadowsocks {
+namespace {
+
+std::array<std::uint8_t, 32> salt(std::uint64_t number) {
+  std::array<std::uint8_t, 32> out{};
+  store_u64(out.data() + 8, number);
+  return out;
+}
+
+TEST_CASE("shadowsocks salts: two generations by number") {
+  SaltPool pool({.count = 100});
+  for (std::uint64_t i = 0; i < 150; ++i) CHECK(pool.add(salt(i), 0));
+  for (std::uint64_t i = 0; i < 150; ++i) CHECK_FALSE(pool.add(salt(i), 0));
+  for (std::uint64_t i = 150; i < 250; ++i) CHECK(pool.add(salt(i), 0));
+  // The first hundred have been forgotten by now; the bound holds.
+  CHECK(pool.size() <= 200);
+  CHECK(pool.add(salt(0), 0));
+  CHECK_FALSE(pool.add(salt(249), 0));
+}
+
+TEST_CASE("shadowsocks salts: at least their age by time, and not twice as long for ever") {
+  SaltPool pool(kTimedSalts);
+  CHECK(pool.add(salt(1), 1000));
+  CHECK(pool.add(salt(2), 1059));
+  CHECK_FALSE(pool.add(salt(1), 1060));
+  CHECK_FALSE(pool.add(salt(2), 1118));
+  CHECK(pool.size() == 2);
+  CHECK(pool.add(salt(3), 1200));
+  CHECK(pool.size() == 1);
+  // A clock that is set back forgets nothing.
+  CHECK_FALSE(pool.add(salt(3), 100));
+}
+
+TEST_CASE("shadowsocks salts: dumped and loaded; of what is no whole dump what can be read") {
+  SaltPool pool({.count = 100});
+  for (std::uint64_t i = 0; i < 150; ++i) pool.add(salt(i), 7);
+  const auto dump = pool.dump();
+  SaltPool loaded({.count = 100});
+  CHECK(loaded.load(dump, 7));
+  CHECK(loaded.size() == 150);
+  for (std::uint64_t i = 0; i < 150; ++i) CHECK_FALSE(loaded.add(salt(i), 7));
+  for (std::size_t size = 0; size < dump.size(); size += 13) {
+    SaltPool part;
+    CHECK_FALSE(part.load(std::span(dump).first(size), 7));
+    CHECK(part.size() <= 150);
+  }
+  // Times to come are those of a clock that was wrong.
+  SaltPool timed(kTimedSalts), later(kTimedSalts);
+  timed.add(salt(1), 1'000'000);
+  CHECK(later.load(timed.dump(), 1000));
+  CHECK_FALSE(later.add(salt(1), 1001));
+  CHECK(later.add(salt(2), 1200));
+  CHECK(later.size() == 1);
+}
+
+}  // namespace
+}  // namespace winze::shadowsocks
