@@ -177,7 +177,10 @@ std::error_code ChunkOpener::open(Buffer& data) {
   if (is_raw()) return {};
   // One whole chunk and nothing else: the usual case of a short message.
   if (partial_.empty() && !sized_ && data.size() > size_field()) {
-    if (std::error_code error = read_size(data.span().first(size_field()))) return error;
+    if (std::error_code error = read_size(data.span().first(size_field()))) {
+      data.clear();
+      return error;
+    }
     data.trim_front(size_field());
     if (data.size() == chunk_) return open_in_place(data);
   }

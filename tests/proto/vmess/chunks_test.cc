@@ -196,6 +196,9 @@ TEST_CASE("vmess chunks: sizes that cannot be") {
     Direction direction({.security = Security::kAes128Gcm, .options = kChunkStream});
     direction.open(wire, 1);
     CHECK(direction.error == Errc::kBadChunk);
+    Direction at_once({.security = Security::kAes128Gcm, .options = kChunkStream});
+    CHECK(at_once.open(std::string(wire) + "what follows", 65536).empty());
+    CHECK(at_once.error == Errc::kBadChunk);
   }
   Direction none({.security = Security::kNone, .options = kChunkStream});
   CHECK(none.open(std::string_view("\0\1a\0\0", 5), 1) == "a");
