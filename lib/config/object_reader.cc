@@ -256,6 +256,36 @@ std::size_t ObjectReader::word(std::string_view key, std::span<const std::string
   return otherwise;
 }
 
+void ObjectReader::sections(std::string_view prefix,
+                            const std::function<void(ObjectReader&, const std::string&)>& each) {
+  if (!prefix.empty()) asked_.emplace(prefix);
+  if (object_ == nullptr) return;
+  for (const JsonValue& member : object_->members) {
+    if (!lower(member.name).starts_with(prefix) || member.kind == JsonValue::Kind::kNull) continue;
+    if (member.kind != JsonValue::Kind::kObject) {
+      // With something behind the prefix it may be a key of its own.
+      if (prefix.empty() || member.name.size() == prefix.size()) wrong_kind(member, member.name, "a section");
+      continue;
+    }
+    asked_.emplace(member.name);
+    ObjectReader section(context_, &member, path(member.name));
+    each(section, member.name.substr(prefix.size()));
+    section.finish();
+  }
+}
+
+void ObjectReader::texts(std::string_view prefix, const std::function<void(std::string)>& each) {
+  if (object_ == nullptr) return;
+  for (const JsonValue& member : object_->members) {
+    if (member.kind == JsonValue::Kind::kString && lower(member.name).starts_with(prefix)) each(string(member.name));
+  }
+}
+
+void ObjectReader::ignore_all() {
+  if (object_ == nullptr) return;
+  for (const JsonValue& member : object_->members) asked_.emplace(member.name);
+}
+
 void ObjectReader::ignore(std::initializer_list<std::string_view> keys) {
   for (std::string_view key : keys) (void)find(key);
 }

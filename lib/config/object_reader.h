@@ -73,7 +73,14 @@ class ObjectReader {
   // One of the given words, in any case; its index. An empty string counts as absent.
   std::size_t word(std::string_view key, std::span<const std::string_view> words, std::size_t otherwise);
 
+  // Calls for each member whose name begins with `prefix` and that is an object, with what follows the prefix, in the
+  // order of the text; the reader is finished afterwards.
+  void sections(std::string_view prefix, const std::function<void(ObjectReader&, const std::string& suffix)>& each);
+  // The same for the texts among the members.
+  void texts(std::string_view prefix, const std::function<void(std::string)>& each);
+
   // Keys that mean nothing here.
+  void ignore_all();
   void ignore(std::initializer_list<std::string_view> keys);
   // Keys of V2Ray's or Xray's that are not supported: an error when they say anything, which false, 0, "", {}, [] and
   // null do not.

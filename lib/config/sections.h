@@ -2,6 +2,7 @@
 #pragma once
 
 #include "object_reader.h"
+#include "winze/node/ipsec_options.h"
 #include "winze/node/options.h"
 
 namespace winze::config {
@@ -15,5 +16,9 @@ node::StreamSettings read_stream(ObjectReader object, Side side);
 chain::UserTerms read_terms(ObjectReader& object);
 node::LogOptions read_log(ObjectReader object);
 void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node::PolicyLevel>>& levels);
+// connections, pools, secrets and authorities of `object`.
+void read_ipsec_keys(ObjectReader& object, node::IpsecOptions& out);
+// The section "ipsec": those, and winze's own keys.
+node::IpsecOptions read_ipsec(ObjectReader object);
 
 }  // namespace winze::config

@@ -106,6 +106,7 @@ void read_source(Context& context, const JsonValue& root, const Source& source, 
   top.objects("outbounds", [&](ObjectReader& object) { outbounds.push_back(read_outbound(object)); });
   merge(out.inbounds, std::move(inbounds));
   merge(out.outbounds, std::move(outbounds), lower(source.name).find("tail") != std::string::npos);
+  if (top.find("ipsec") != nullptr) out.ipsec = read_ipsec(top.object("ipsec"));
   read_routing(top.object("routing"));
   read_dns(top.object("dns"));
   top.refuse({"inbound", "outbound", "inboundDetour", "outboundDetour"},

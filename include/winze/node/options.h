@@ -14,6 +14,7 @@
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
 #include "winze/chain/user_terms.h"
+#include "winze/node/ipsec_options.h"
 
 namespace winze::node {
 
@@ -273,6 +274,7 @@ struct NodeOptions {
   std::vector<std::pair<std::uint32_t, PolicyLevel>> policy_levels;  // levels not listed have the defaults
   std::vector<InboundOptions> inbounds;
   std::vector<OutboundOptions> outbounds;  // the first is the default
+  IpsecOptions ipsec;
 
   PolicyLevel policy(std::uint32_t level) const {
     for (const auto& [number, policy] : policy_levels) {
