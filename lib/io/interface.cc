@@ -1,9 +1,12 @@
 #include "winze/io/interface.h"
 
+#include <ifaddrs.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -120,6 +123,17 @@ std::error_code change_route(std::uint16_t type, std::uint16_t flags, const std:
   return request.run();
 }
 
+std::error_code change_rule(std::uint16_t type, std::uint16_t flags, const Rule& rule) {
+  fib_rule_hdr message{};
+  message.family = rule.v6 ? AF_INET6 : AF_INET;
+  message.action = FR_ACT_TO_TBL;
+  message.flags = FIB_RULE_INVERT;
+  Request request(type, flags, message);
+  request.add(FRA_FWMARK, rule.not_mark).add(FRA_FWMASK, UINT32_MAX);
+  request.add(FRA_TABLE, rule.table).add(FRA_PRIORITY, rule.priority);
+  return request.run();
+}
+
 constexpr std::uint16_t kNew = NLM_F_CREATE | NLM_F_EXCL;
 
 }  // namespace
@@ -135,6 +149,41 @@ std::error_code add_route(const std::string& interface, const Route& route) {
 }
 std::error_code remove_route(const std::string& interface, const Route& route) {
   return change_route(RTM_DELROUTE, 0, interface, route);
+}
+
+std::error_code add_rule(const Rule& rule) { return change_rule(RTM_NEWRULE, kNew, rule); }
+std::error_code remove_rule(const Rule& rule) { return change_rule(RTM_DELRULE, 0, rule); }
+
+std::optional<IpAddress> source_of(const IpAddress& to, std::uint32_t mark) {
+  // A datagram socket that is connected sends nothing, but has chosen its address.
+  const sockaddr_any remote = to_sockaddr({to, 9});
+  const int socket = ::socket(to.is_v6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return std::nullopt;
+  sockaddr_any local;
+  local.size = sizeof local.bytes;
+  auto* const from = reinterpret_cast<sockaddr*>(local.bytes);
+  if (mark != 0) (void)::setsockopt(socket, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
+  const bool found = ::connect(socket, reinterpret_cast<const sockaddr*>(remote.bytes), remote.size) == 0 &&
+                     ::getsockname(socket, from, &local.size) == 0;
+  ::close(socket);
+  return found ? std::optional(from_sockaddr(local).address) : std::nullopt;
+}
+
+std::vector<IpAddress> local_addresses() {
+  std::vector<IpAddress> out;
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return out;
+  for (const ifaddrs* at = all; at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr) continue;
+    const int family = at->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    sockaddr_any address;
+    address.size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    std::memcpy(address.bytes, at->ifa_addr, address.size);
+    out.push_back(from_sockaddr(address).address);
+  }
+  ::freeifaddrs(all);
+  return out;
 }
 
 }  // namespace winze

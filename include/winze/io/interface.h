@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "winze/base/address.h"
 
@@ -25,5 +26,21 @@ struct Route {
 };
 [[nodiscard]] std::error_code add_route(const std::string& interface, const Route& route);
 [[nodiscard]] std::error_code remove_route(const std::string& interface, const Route& route);
+
+// Leads packets to a table before the main one is asked: all but those of one mark (SO_MARK).
+struct Rule {
+  bool v6 = false;
+  std::uint32_t not_mark = 0;
+  std::uint32_t table = 254;
+  std::uint32_t priority = 0;
+};
+[[nodiscard]] std::error_code add_rule(const Rule& rule);
+[[nodiscard]] std::error_code remove_rule(const Rule& rule);
+
+// The address that packets of this host for `to` come from, as its routes are now, with that mark; none: no
+// route leads there.
+std::optional<IpAddress> source_of(const IpAddress& to, std::uint32_t mark = 0);
+// Those of its interfaces, as they are now.
+std::vector<IpAddress> local_addresses();
 
 }  // namespace winze
