@@ -409,6 +409,10 @@ bool DataPlane::proved(std::uint32_t carrier) const {
   return state != nullptr && state->proved;
 }
 
+void DataPlane::prove(std::uint32_t carrier) {
+  if (CarrierState* const state = state_->carrier_of(carrier)) state->proved = true;
+}
+
 void DataPlane::on_other(OtherHandler handler) { state_->other = std::move(handler); }
 
 void DataPlane::on_stray(StrayHandler handler) { state_->stray = std::move(handler); }

@@ -82,6 +82,8 @@ class DataPlane {
   void remove_carrier(std::uint32_t carrier);
   // Whether an authentic packet has come by it.
   bool proved(std::uint32_t carrier) const;
+  // Says that it has: a message of IKE, say.
+  void prove(std::uint32_t carrier);
   void on_other(OtherHandler handler);
   void on_stray(StrayHandler handler);
   void on_age(AgeHandler handler);

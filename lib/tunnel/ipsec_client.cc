@@ -1,0 +1,178 @@
+#include "winze/tunnel/ipsec_client.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "winze/io/interface.h"
+
+namespace winze::tunnel {
+
+struct IpsecClient::State : std::enable_shared_from_this<State> {
+  State(Environment& env, IpsecHost& ipsec_host, IpsecClientOptions client_options, Handlers client_handlers)
+      : environment(env),
+        host(ipsec_host),
+        options(std::move(client_options)),
+        handlers(std::move(client_handlers)),
+        timer(env.clock.make_timer()),
+        pause(options.first_pause) {}
+
+  void start() {
+    if (!options.dialer) return resolve(0);
+    stream.emplace(environment, host.plane(), options.dialer, options.gateways.front(),
+                   StreamOriginator::Handlers{.on_up = [this](std::uint32_t carrier) { begin_on(carrier); },
+                                              .on_down = [this](std::error_code error) { lost_stream(error); }});
+  }
+
+  // --- streams ---
+
+  void begin_on(std::uint32_t carrier) {
+    if (sa && host.move(*sa, carrier)) return;
+    sa.reset();
+    sa = host.connect(options.connection, carrier);
+  }
+
+  // The stream is dialled again by itself, and the tunnel goes on there.
+  void lost_stream(std::error_code error) {
+    if (up) return;
+    if (sa) (void)host.close(*std::exchange(sa, std::nullopt));
+    report({.stage = ike::Stage::kInit, .cause = ike::Cause::kTimedOut, .text = "the stream: " + error.message()},
+           true);
+  }
+
+  // --- addresses ---
+
+  // Those of all gateways, one after the other.
+  void resolve(std::size_t index) {
+    if (index == 0) addresses.clear();
+    if (index == options.gateways.size()) {
+      next = 0;
+      return connect();
+    }
+    const Destination& gateway = options.gateways[index];
+    if (const IpAddress* address = gateway.address()) {
+      addresses.push_back({*address, gateway.port});
+      return resolve(index + 1);
+    }
+    resolving = environment.resolver.resolve(
+        std::get<std::string>(gateway.host),
+        [weak = weak_from_this(), index, port = gateway.port](std::error_code, std::vector<IpAddress> found) {
+          const auto self = weak.lock();
+          if (!self || self->closed) return;
+          for (const IpAddress& address : found) self->addresses.push_back({address, port});
+          self->resolve(index + 1);
+        });
+  }
+
+  void connect() {
+    while (next < addresses.size()) {
+      const Endpoint gateway = addresses[next++];
+      auto begun = host.connect(options.connection, gateway, options.from);
+      if (!begun.ok()) continue;
+      sa = *begun;
+      at = gateway;
+      return;
+    }
+    again({.stage = ike::Stage::kInit,
+           .cause = ike::Cause::kTimedOut,
+           .text = addresses.empty() ? "the gateway's name has no address" : "no route leads to the gateway"});
+  }
+
+  // Every address has failed.
+  void again(const ike::Reason& reason) {
+    ++failed;
+    if (options.tries != 0 && failed >= options.tries && !was_up) return report(reason, false);
+    report(reason, true);
+    if (closed) return;
+    timer->arm(environment.clock.now() + pause, [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && !self->closed) self->resolve(0);
+    });
+    pause = std::min(pause * 2, options.longest_pause);
+  }
+
+  void report(const ike::Reason& reason, bool more) {
+    const auto self = shared_from_this();
+    if (handlers.on_down) handlers.on_down(reason, more);
+  }
+
+  // --- events ---
+
+  void on_up(const ike::Up& event) {
+    if (!sa || (event.sa != *sa && event.replaces != *sa)) return;
+    sa = event.sa;
+    up = was_up = true;
+    failed = 0;
+    pause = options.first_pause;
+    const auto self = shared_from_this();
+    if (handlers.on_up) handlers.on_up(event);
+  }
+
+  void on_closed(const ike::Closed& event) {
+    if (!sa || event.sa != *sa) return;
+    sa.reset();
+    const bool had = std::exchange(up, false);
+    if (had && !options.keep) return report(event.reason, false);
+    // What a secret or a certificate is wrong for will not be right at the next address, but may be later.
+    if (options.dialer) return report(event.reason, options.keep);
+    if (!had && next < addresses.size()) {
+      report(event.reason, true);
+      return closed ? void() : connect();
+    }
+    again(event.reason);
+  }
+
+  void on_network_changed() {
+    if (!up || options.dialer || source_of(at.address)) return;
+    for (const Endpoint& other : addresses) {
+      if (!source_of(other.address) || !host.move(*sa, other, options.from)) continue;
+      at = other;
+      return;
+    }
+  }
+
+  void close() {
+    closed = true;
+    timer->disarm();
+    resolving = {};
+    if (sa) (void)host.close(*sa);
+    stream.reset();
+  }
+
+  Environment& environment;
+  IpsecHost& host;
+  IpsecClientOptions options;
+  Handlers handlers;
+  TimerPtr timer;
+  Pending resolving;
+  std::optional<StreamOriginator> stream;
+  std::vector<Endpoint> addresses;
+  std::size_t next = 0;  // in `addresses`
+  Endpoint at;
+  std::optional<ike::SaId> sa;
+  Duration pause;
+  unsigned failed = 0;
+  bool up = false, was_up = false, closed = false;
+};
+
+IpsecClient::IpsecClient(Environment& environment, IpsecHost& host, IpsecClientOptions options, Handlers handlers)
+    : state_(std::make_shared<State>(environment, host, std::move(options), std::move(handlers))) {
+  state_->start();
+}
+
+IpsecClient::~IpsecClient() {
+  state_->closed = true;
+  state_->timer->disarm();
+  state_->resolving = {};
+  state_->stream.reset();
+}
+
+void IpsecClient::on_event(const ike::Event& event) {
+  if (const auto* up = std::get_if<ike::Up>(&event)) state_->on_up(*up);
+  if (const auto* closed = std::get_if<ike::Closed>(&event)) state_->on_closed(*closed);
+}
+
+void IpsecClient::on_network_changed() { state_->on_network_changed(); }
+void IpsecClient::close() { state_->close(); }
+std::optional<ike::SaId> IpsecClient::sa() const { return state_->sa; }
+
+}  // namespace winze::tunnel

@@ -1,0 +1,303 @@
+// Hosts that talk to each other over loopback, in one process, without privileges.
+#include "winze/tunnel/ipsec_host.h"
+
+#include <doctest/doctest.h>
+
+#include <asio/io_context.hpp>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "winze/base/status.h"
+#include "winze/io/callback_conduit.h"
+#include "winze/io/system.h"
+#include "winze/io/tcp.h"
+#include "winze/tunnel/ipsec_client.h"
+
+namespace winze::tunnel {
+namespace {
+
+using namespace std::chrono_literals;
+
+IpAddress ip(std::string_view text) { return *IpAddress::parse(text); }
+
+// An IPv4 packet of UDP without a checksum.
+Buffer packet(std::string_view from, std::string_view to, std::string_view text) {
+  Buffer out(256, 64);
+  std::uint8_t* bytes = out.append(28);
+  std::fill_n(bytes, 28, std::uint8_t{0});
+  bytes[0] = 0x45;
+  bytes[3] = static_cast<std::uint8_t>(28 + text.size());
+  bytes[8] = 64;
+  bytes[9] = 17;
+  std::ranges::copy(ip(from).bytes(), bytes + 12);
+  std::ranges::copy(ip(to).bytes(), bytes + 16);
+  bytes[25] = static_cast<std::uint8_t>(8 + text.size());
+  out.append(text);
+  return out;
+}
+
+std::shared_ptr<ike::Connection> connection(std::string_view local, std::string_view remote) {
+  auto out = std::make_shared<ike::Connection>();
+  out->name = "test";
+  out->local.id = ike::Identity::parse(local);
+  out->local.psk = Secret(std::string_view("a secret of both"));
+  out->remote.id = ike::IdentityPattern(remote);
+  out->remote.psk = out->local.psk;
+  return out;
+}
+
+std::shared_ptr<ike::ChildConfig> child(std::string_view local, std::string_view remote) {
+  auto out = std::make_shared<ike::ChildConfig>();
+  out->name = "net";
+  out->local = {};
+  out->remote = {};
+  if (local == "dynamic") out->local.dynamic = true;
+  if (remote == "dynamic") out->remote.dynamic = true;
+  if (local != "dynamic") out->local.selectors.push_back(*ip::Selector::parse(local));
+  if (remote != "dynamic") out->remote.selectors.push_back(*ip::Selector::parse(remote));
+  return out;
+}
+
+struct Site {
+  Site(Environment& env, IpsecHostOptions options, IpsecHost::Hooks hooks = {}) {
+    auto pair = make_callback_conduit(env, {}, [this](std::span<Datagram> packets) {
+      for (Datagram& p : packets) received.emplace_back(p.payload.text().substr(28));
+    });
+    feed.emplace(std::move(pair.feed));
+    options.address = ip("127.0.0.1");
+    hooks.on_event = [this](const ike::Event& event) {
+      if (const auto* up = std::get_if<ike::Up>(&event)) ups.push_back(*up);
+      if (const auto* up = std::get_if<ike::ChildUp>(&event)) children.push_back(*up);
+      if (const auto* down = std::get_if<ike::Closed>(&event)) closed.push_back(*down);
+      rekeyed += std::holds_alternative<ike::Rekeyed>(event);
+      outbound += std::holds_alternative<ike::ChildOutbound>(event);
+      gone += std::holds_alternative<ike::ChildInboundGone>(event);
+      migrated += std::holds_alternative<ike::Migrated>(event);
+      if (client) client->on_event(event);
+    };
+    auto made = IpsecHost::create(env, std::move(pair.conduit), std::move(options), std::move(hooks));
+    REQUIRE_MESSAGE(made.ok(), message_of(made.status()));
+    host = std::move(*made);
+  }
+
+  void send(Buffer p) { CHECK(feed->deliver(std::span(&p, 1)) == 1); }
+
+  std::optional<PacketFeed> feed;
+  std::vector<std::string> received;
+  std::vector<ike::Up> ups;
+  std::vector<ike::ChildUp> children;
+  std::vector<ike::Closed> closed;
+  int rekeyed = 0, outbound = 0, gone = 0, migrated = 0;
+  std::unique_ptr<IpsecHost> host;
+  std::optional<IpsecClient> client;
+};
+
+struct World {
+  asio::io_context context;
+  SystemEnvironment system{context.get_executor()};
+  Environment& environment = system;
+
+  template <typename F>
+  bool until(F done, Duration limit = 10s) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      context.restart();
+      context.run_one_for(std::chrono::milliseconds(50));
+    }
+    return true;
+  }
+};
+
+struct Pair : World {
+  Pair() {
+    auto road = connection("gw.test", "%any");
+    road->pool = true;
+    road->reply.dns.push_back(ip("10.2.0.53"));
+    road->children.push_back(child("10.2.0.0/24", "dynamic"));
+    IpsecHostOptions options{.connections = {road}, .port = 0, .nat_port = 0};
+    options.engine.inbound_grace = 50ms;
+    options.pools["test"] = {std::make_shared<AddressPool>(*AddressPool::parse("10.3.0.0/24"))};
+    gateway.emplace(environment, std::move(options));
+  }
+
+  Site& add_client() { return clients.emplace_back(environment, IpsecHostOptions{.port = 0, .nat_port = 0}); }
+
+  static std::shared_ptr<ike::Connection> client_connection(std::string_view id) {
+    auto out = connection(id, "gw.test");
+    out->request.addresses.push_back({ip("0.0.0.0"), 0});
+    out->children.push_back(child("dynamic", "10.2.0.0/24"));
+    return out;
+  }
+
+  Endpoint at() const { return gateway->host->nat_local(); }
+
+  // A packet there and one back.
+  void exchange(Site& site) {
+    const std::string own = site.ups.back().configuration.addresses.at(0).address.to_string();
+    site.send(packet(own, "10.2.0.9", "there " + own));
+    CHECK(until([&] { return !gateway->received.empty(); }));
+    gateway->send(packet("10.2.0.9", own, "back " + own));
+    CHECK(until([&] { return !site.received.empty(); }));
+    REQUIRE(gateway->received.size() == 1);
+    REQUIRE(site.received.size() == 1);
+    CHECK(gateway->received[0] == "there " + own);
+    CHECK(site.received[0] == "back " + own);
+    gateway->received.clear();
+    site.received.clear();
+  }
+
+  std::optional<Site> gateway;
+  std::deque<Site> clients;
+};
+
+TEST_CASE("many clients, each with an address of its own, through one gateway") {
+  Pair world;
+  for (int i = 0; i < 5; ++i) {
+    Site& site = world.add_client();
+    const std::string id = "client" + std::to_string(i) + ".test";
+    REQUIRE(site.host->connect(Pair::client_connection(id), world.at()).ok());
+    REQUIRE(world.until([&] { return !site.children.empty(); }));
+    CHECK(site.ups.at(0).configuration.dns.at(0) == ip("10.2.0.53"));
+    CHECK(site.ups[0].remote.to_string() == "gw.test");
+  }
+  REQUIRE(world.until([&] { return world.gateway->children.size() == 5; }));
+  std::vector<IpAddress> given;
+  for (Site& site : world.clients) {
+    world.exchange(site);
+    given.push_back(site.ups[0].configuration.addresses.at(0).address);
+  }
+  std::ranges::sort(given);
+  CHECK(std::ranges::adjacent_find(given) == given.end());
+  CHECK(world.gateway->host->sas().size() == 5);
+
+  // Addresses come back to the pool, and to who had them.
+  Site& first = world.clients.front();
+  const IpAddress address = first.ups[0].configuration.addresses[0].address;
+  CHECK(first.host->close(first.ups[0].sa));
+  REQUIRE(world.until([&] { return !first.closed.empty() && !world.gateway->closed.empty(); }));
+  CHECK(world.gateway->closed[0].reason.cause == ike::Cause::kClosedByPeer);
+  REQUIRE(first.host->connect(Pair::client_connection("client0.test"), world.at()).ok());
+  REQUIRE(world.until([&] { return first.ups.size() == 2; }));
+  CHECK(first.ups[1].configuration.addresses.at(0).address == address);
+}
+
+TEST_CASE("counters go on across rekeys, and nothing is lost") {
+  Pair world;
+  Site& site = world.add_client();
+  REQUIRE(site.host->connect(Pair::client_connection("a.test"), world.at()).ok());
+  REQUIRE(world.until([&] { return !site.children.empty() && !world.gateway->children.empty(); }));
+  world.exchange(site);
+  for (int i = 0; i < 3; ++i) {
+    const int before = site.outbound, gateways = world.gateway->outbound, gone = site.gone;
+    CHECK(
+        (i % 2 == 0 ? site : *world.gateway).host->rekey_child((i % 2 == 0 ? site : *world.gateway).children[0].child));
+    world.exchange(site);
+    REQUIRE(
+        world.until([&] { return site.outbound > before && world.gateway->outbound > gateways && site.gone > gone; }));
+    world.exchange(site);
+  }
+  CHECK(site.host->rekey(site.ups[0].sa));
+  REQUIRE(world.until([&] { return site.rekeyed == 1 && world.gateway->rekeyed == 1; }));
+  world.exchange(site);
+  const auto counters = site.host->counters(site.children[0].child);
+  REQUIRE(counters);
+  CHECK(counters->packets_out == 8);
+  CHECK(counters->packets_in == 8);
+  CHECK(world.gateway->host->counters(world.gateway->children[0].child)->packets_in == 8);
+}
+
+TEST_CASE("IKE and ESP in a stream, and on in the next one when it breaks") {
+  Pair world;
+  ListenResult listening = tcp_listen(world.environment, {ip("127.0.0.1"), 0});
+  REQUIRE_FALSE(listening.error);
+  const Endpoint at = listening.listener->local();
+  world.gateway->host->accept_streams(std::move(listening.listener), {.unproved = 500ms});
+  Site& site = world.add_client();
+  site.client.emplace(world.environment, *site.host,
+                      IpsecClientOptions{.connection = Pair::client_connection("a.test"),
+                                         .gateways = {Destination(at.address, at.port)},
+                                         .dialer = tcp_dialer(world.environment)},
+                      IpsecClient::Handlers{});
+  REQUIRE(world.until([&] { return !site.children.empty() && !world.gateway->children.empty(); }));
+  world.exchange(site);
+  // Longer than a stream may stay unproved.
+  (void)world.until([] { return false; }, 700ms);
+  world.exchange(site);
+  CHECK(site.closed.empty());
+}
+
+TEST_CASE("a wrong secret is said to both, and the client tries again as often as it was told") {
+  Pair world;
+  Site& site = world.add_client();
+  auto wrong = Pair::client_connection("a.test");
+  wrong->local.psk = Secret(std::string_view("wrong"));
+  int downs = 0;
+  bool more = true;
+  site.client.emplace(world.environment, *site.host,
+                      IpsecClientOptions{.connection = wrong,
+                                         .gateways = {Destination(world.at().address, world.at().port, Network::kUdp)},
+                                         .tries = 2,
+                                         .first_pause = 10ms},
+                      IpsecClient::Handlers{.on_up = nullptr, .on_down = [&](const ike::Reason& reason, bool again) {
+                                              CHECK(reason.stage == ike::Stage::kAuth);
+                                              ++downs;
+                                              more = again;
+                                            }});
+  REQUIRE(world.until([&] { return !more; }));
+  CHECK(downs == 2);
+  REQUIRE(world.until([&] { return !world.gateway->closed.empty(); }));
+  CHECK(world.gateway->closed[0].reason.cause == ike::Cause::kAuthentication);
+  CHECK(site.ups.empty());
+}
+
+TEST_CASE("hooks answer later") {
+  World world;
+  auto open = connection("gw.test", "%any");
+  open->local.psk = {};
+  open->remote.psk = {};
+  open->ask_authorize = true;
+  open->children.push_back(child("10.2.0.0/24", "10.1.0.0/24"));
+  std::vector<IpsecHost::Completion> waiting;
+  std::string asked;
+  IpsecHost::Hooks hooks;
+  hooks.psk = [&](const ike::AskPsk& question, IpsecHost::Completion done) {
+    asked = question.remote.to_string();
+    done(Secret(std::string_view("a secret of both")));
+  };
+  hooks.authorize = [&](const ike::AskAuthorize&, IpsecHost::Completion done) { waiting.push_back(std::move(done)); };
+  Site gateway(world.environment, {.connections = {open}, .port = 0, .nat_port = 0}, std::move(hooks));
+  Site site(world.environment, {.port = 0, .nat_port = 0});
+  auto config = connection("a.test", "gw.test");
+  config->children.push_back(child("10.1.0.0/24", "10.2.0.0/24"));
+  REQUIRE(site.host->connect(config, gateway.host->nat_local()).ok());
+  REQUIRE(world.until([&] { return !waiting.empty(); }));
+  CHECK(asked == "a.test");
+  (void)world.until([] { return false; }, 100ms);
+  CHECK(site.ups.empty());
+  waiting[0](ike::Allow{});
+  REQUIRE(world.until([&] { return !site.children.empty(); }));
+
+  Site other(world.environment, {.port = 0, .nat_port = 0});
+  waiting.clear();
+  REQUIRE(other.host->connect(config, gateway.host->nat_local()).ok());
+  REQUIRE(world.until([&] { return !waiting.empty(); }));
+  waiting[0](ike::Refuse{"not today"});
+  REQUIRE(world.until([&] { return !other.closed.empty(); }));
+  CHECK(other.closed[0].reason.cause == ike::Cause::kRefusedByPeer);
+}
+
+TEST_CASE("stop tells the peers") {
+  Pair world;
+  Site& site = world.add_client();
+  REQUIRE(site.host->connect(Pair::client_connection("a.test"), world.at()).ok());
+  REQUIRE(world.until([&] { return !site.children.empty(); }));
+  bool stopped = false;
+  world.gateway->host->stop(5s, [&] { stopped = true; });
+  REQUIRE(world.until([&] { return stopped && !site.closed.empty(); }));
+  CHECK(world.gateway->host->sas().empty());
+}
+
+}  // namespace
+}  // namespace winze::tunnel
