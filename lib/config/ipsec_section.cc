@@ -71,6 +71,20 @@ Duration duration(ObjectReader& object, std::string_view key, Duration otherwise
   return optional_duration(object, key).value_or(otherwise);
 }
 
+double factor(ObjectReader& object, std::string_view key, double otherwise) {
+  const JsonValue* value = object.find(key);
+  if (value == nullptr) return otherwise;
+  double out = value->kind == JsonValue::Kind::kInteger ? static_cast<double>(value->integer) : value->real;
+  if (value->kind == JsonValue::Kind::kString) {
+    const char* const end = value->text.data() + value->text.size();
+    const auto [rest, error] = std::from_chars(value->text.data(), end, out);
+    if (error != std::errc() || rest != end) out = 0;
+  }
+  if (out >= 1 && out <= 100) return out;
+  object.fail(key, "expected a number from 1 to 100, found " + describe(*value));
+  return otherwise;
+}
+
 std::uint64_t amount(ObjectReader& object, std::string_view key) {
   const JsonValue* value = object.find(key);
   if (value == nullptr) return 0;
@@ -329,6 +343,9 @@ IpsecConnection read_connection(ObjectReader& object, std::string name) {
   });
   out.legacy = flag(object, "legacy", false);
   out.outbound = object.string("outbound");
+  out.retransmit_timeout = duration(object, "retransmit_timeout", out.retransmit_timeout);
+  out.retransmit_base = factor(object, "retransmit_base", out.retransmit_base);
+  out.retransmit_tries = static_cast<std::uint32_t>(object.integer("retransmit_tries", 1, 100, out.retransmit_tries));
   refuse(object, {"aggressive"}, kIkev1);
   object.ignore({"pull", "dscp", "per_cpu_sas"});
   refuse(object, {"mediation", "mediated_by", "mediation_peer"}, kNotYet);

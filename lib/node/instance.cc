@@ -107,7 +107,9 @@ absl::Status check(const NodeOptions& options) {
     if (absl::Status status = check_place(inbound); !status.ok()) return status;
   }
   if (absl::Status status = check_tags(options.inbounds); !status.ok()) return status;
-  if (options.outbounds.empty()) return absl::InvalidArgumentError("outbounds: at least one is needed");
+  const bool for_ipsec_alone = options.inbounds.empty() && !options.ipsec.empty();
+  if (options.outbounds.empty() && !for_ipsec_alone)
+    return absl::InvalidArgumentError("outbounds: at least one is needed");
   return check_tags(options.outbounds);
 }
 

@@ -66,6 +66,8 @@ connections {
         } b {} }
         vips = 0.0.0.0,%any6
         keyingtries = %forever
+        retransmit_timeout = 1s
+        retransmit_base = 1.5
     }
 }
 defaults {
@@ -142,6 +144,9 @@ TEST_CASE("a gateway's file is read as it stands") {
   CHECK(site.rekey_time == 24h);
   CHECK(site.remote.at(0).method == IpsecAuth::Method::kPsk);
   CHECK(site.keyingtries == 0);
+  CHECK(site.retransmit_timeout == 1s);
+  CHECK(site.retransmit_base == 1.5);
+  CHECK(site.retransmit_tries == 5);
   CHECK(site.vips.size() == 2);
   REQUIRE(site.children.size() == 2);
   CHECK(site.children[0].mode == IpsecChild::Mode::kTransport);
@@ -205,6 +210,7 @@ TEST_CASE("what is wrong is said with its place") {
       {"connections { x { aggressive = yes } }", "connections.x.aggressive: IKEv1 is not supported"},
       {"connections { x { rekey_time = 4hours } }", "connections.x.rekey_time: expected a time such as \"90\""},
       {"connections { x { rekey_time = 99999999999d } }", "expected a time"},
+      {"connections { x { retransmit_base = 1.x } }", "expected a number from 1 to 100"},
       {"connections { x { pools = a } }", "connections.x.pools: there is no pool \"a\""},
       {"connections { x { vips = b } }", "connections.x.vips: \"b\" is no address"},
       {"connections { x { local { auth = xauth } } }", "connections.x.local.auth: IKEv1 is not supported"},

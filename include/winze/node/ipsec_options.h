@@ -94,7 +94,11 @@ struct IpsecConnection {
   std::vector<IpsecChild> children;
 
   // Of winze alone:
-  bool legacy = false;   // takes algorithms that are no longer safe (modp1024, 3des, sha1 in ESP ...) where proposed
+  bool legacy = false;  // takes algorithms that are no longer safe (modp1024, 3des, sha1 in ESP ...) where proposed
+  // charon's own, of strongswan.conf: a request is repeated after so long, then after `base` times that, ...
+  Duration retransmit_timeout = std::chrono::seconds(4);
+  double retransmit_base = 1.8;
+  std::uint32_t retransmit_tries = 5;
   std::string outbound;  // dials in TCP (RFC 9329) through the outbound of that tag; empty: UDP
 };
 

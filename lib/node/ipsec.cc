@@ -1,0 +1,255 @@
+#include "winze/node/ipsec.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <list>
+#include <utility>
+
+#include "ipsec_connections.h"
+#include "winze/io/network_watch.h"
+#include "winze/io/tcp.h"
+#include "winze/io/tun.h"
+#include "winze/tunnel/describe.h"
+#include "winze/tunnel/ipsec_client.h"
+#include "winze/tunnel/tun_network.h"
+
+namespace winze::node {
+namespace {
+
+absl::Status invalid(const std::string& path, std::string_view what) {
+  return absl::InvalidArgumentError(path + ": " + std::string(what));
+}
+
+bool starts(const IpsecConnection& connection) {
+  return std::ranges::any_of(connection.children,
+                             [](const IpsecChild& c) { return c.start_action != IpsecChild::Start::kNone; });
+}
+
+// Whether to begin anew when it ends, as the configuration says for any child.
+bool keeps(const IpsecConnection& connection, bool otherwise) {
+  return otherwise || std::ranges::any_of(connection.children, [](const IpsecChild& c) {
+           return c.dpd_action == IpsecChild::DpdAction::kRestart || c.close_action != IpsecChild::Start::kNone;
+         });
+}
+
+}  // namespace
+
+struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
+  Parts(Environment& env, IpsecOptions ipsec_options, IpsecSettings ipsec_settings, Handlers ipsec_handlers)
+      : environment(env),
+        options(std::move(ipsec_options)),
+        settings(std::move(ipsec_settings)),
+        handlers(std::move(ipsec_handlers)) {}
+  ~Parts() {
+    if (key_log != nullptr) std::fclose(key_log);
+  }
+
+  absl::Status open() {
+    tunnel::IpsecHostOptions host_options;
+    if (absl::Status status = make_connections(host_options); !status.ok()) return status;
+    if (absl::Status status = open_key_log(host_options.engine); !status.ok()) return status;
+    if (absl::Status status = open_inner(host_options); !status.ok()) return status;
+    auto made = tunnel::IpsecHost::create(environment, std::move(settings.inner), std::move(host_options), hooks());
+    if (!made.ok()) return made.status();
+    host = std::move(*made);
+    if (absl::Status status = open_tcp(); !status.ok()) return status;
+    for (const IpsecConnection& connection : options.connections) {
+      if (!begins(connection)) continue;
+      if (absl::Status status = begin(connection); !status.ok()) return status;
+    }
+    if (!clients.empty()) {
+      watch.emplace(environment, [this] {
+        host->on_network_changed();
+        for (auto& client : clients) client.on_network_changed();
+      });
+    }
+    return absl::OkStatus();
+  }
+
+  bool begins(const IpsecConnection& connection) const {
+    return settings.initiate.empty() ? starts(connection) : connection.name == settings.initiate;
+  }
+
+  absl::Status make_connections(tunnel::IpsecHostOptions& out) {
+    bool found = settings.initiate.empty();
+    for (const IpsecConnection& connection : options.connections) {
+      auto made = make_connection(options, connection);
+      if (!made.ok()) return made.status();
+      found = found || connection.name == settings.initiate;
+      if (settings.respond) out.connections.push_back(*made);
+      connections[connection.name] = std::move(*made);
+    }
+    if (!found) return absl::NotFoundError("there is no connection \"" + settings.initiate + "\"");
+    auto pools = make_pools(options);
+    if (!pools.ok()) return pools.status();
+    out.pools = std::move(*pools);
+    out.port = settings.port.value_or(settings.respond ? 500 : 0);
+    out.nat_port = settings.nat_port.value_or(settings.respond ? 4500 : 0);
+    return absl::OkStatus();
+  }
+
+  absl::Status open_key_log(ike::EngineOptions& engine) {
+    if (options.key_log_file.empty()) return absl::OkStatus();
+    key_log = std::fopen(options.key_log_file.c_str(), "ae");
+    if (key_log == nullptr) return invalid("key_log_file", options.key_log_file + " cannot be written");
+    engine.key_log = [file = key_log](std::string_view line) {
+      std::fprintf(file, "%.*s\n", static_cast<int>(line.size()), line.data());
+      std::fflush(file);
+    };
+    return absl::OkStatus();
+  }
+
+  absl::Status open_inner(tunnel::IpsecHostOptions& out) {
+    if (settings.inner) return absl::OkStatus();
+    TunResult tun = open_tun(environment, {.name = options.interface, .mtu = options.mtu});
+    if (tun.error) return absl::UnavailableError(tun.what);
+    network.emplace(tun.name);
+    out.mark = tunnel::TunNetworkOptions().mark;
+    settings.inner = std::move(tun.conduit);
+    return absl::OkStatus();
+  }
+
+  absl::Status open_tcp() {
+    if (options.tcp_port == 0) return absl::OkStatus();
+    ListenResult listening = tcp_listen(environment, {*IpAddress::parse("::"), options.tcp_port});
+    if (listening.error) return absl::UnavailableError(listening.what);
+    host->accept_streams(std::move(listening.listener));
+    return absl::OkStatus();
+  }
+
+  absl::Status begin(const IpsecConnection& from) {
+    tunnel::IpsecClientOptions client{.connection = connections.at(from.name),
+                                      .gateways = {},
+                                      .from = {},
+                                      .dialer = nullptr,
+                                      .tries = from.keyingtries,
+                                      .keep = keeps(from, settings.keep)};
+    if (!from.outbound.empty()) {
+      client.dialer = settings.outbound ? settings.outbound(from.outbound) : nullptr;
+      if (!client.dialer) return invalid(from.path + ".outbound", "there is no outbound \"" + from.outbound + "\"");
+    }
+    const std::uint16_t port = client.dialer && from.remote_port == 500 ? 4500 : from.remote_port;
+    for (const std::string& text : from.remote_addrs) {
+      if (text.starts_with('%') || text.find('/') != text.npos) continue;
+      const auto address = IpAddress::parse(text);
+      const Network network_of = client.dialer ? Network::kTcp : Network::kUdp;
+      client.gateways.push_back(address ? Destination(*address, port, network_of)
+                                        : Destination(text, port, network_of));
+    }
+    if (client.gateways.empty()) return invalid(from.path + ".remote_addrs", "an address or a name is needed to begin");
+    for (const std::string& text : from.local_addrs) {
+      if (const auto address = IpAddress::parse(text)) client.from = *address;
+    }
+    const std::string name = from.name;
+    ++running;
+    clients.emplace_back(
+        environment, *host, std::move(client),
+        tunnel::IpsecClient::Handlers{.on_up = nullptr, .on_down = [this, name](const ike::Reason& reason, bool again) {
+                                        const std::string what = again ? ", will be tried again" : "";
+                                        say(Severity::kWarning, name + ": " + reason.to_string() + what);
+                                        if (!again && --running == 0 && handlers.on_end) handlers.on_end();
+                                      }});
+    return absl::OkStatus();
+  }
+
+  tunnel::IpsecHost::Hooks hooks() {
+    return {
+        .on_event = [this](const ike::Event& event) { on_event(event); },
+        .psk =
+            [this](const ike::AskPsk& question, tunnel::IpsecHost::Completion done) {
+              const Secret* secret = find_secret(options, IpsecSecret::Kind::kIke, question.local, question.remote);
+              if (secret != nullptr) return done(*secret);
+              done(ike::Refuse{"no secret for " + question.local.to_string() + " and " + question.remote.to_string()});
+            },
+        .on_fail =
+            [this](std::error_code error) {
+              say(Severity::kError, "ipsec: " + error.message());
+              if (handlers.on_end) handlers.on_end();
+            }};
+  }
+
+  void on_event(const ike::Event& event) {
+    if (network) {
+      if (const std::error_code error = network->on_event(event)) {
+        say(Severity::kError, network->interface() + ": addresses and routes: " + error.message());
+      }
+    }
+    const std::string line = tunnel::describe(event);
+    if (!line.empty()) say(Severity::kInfo, line);
+    const auto self = shared_from_this();
+    for (auto& client : clients) client.on_event(event);
+    if (const auto* up = std::get_if<ike::Up>(&event)) note(*up);
+    if (const auto* up = std::get_if<ike::ChildUp>(&event)) children[up->child] = up->sa;
+    if (const auto* down = std::get_if<ike::ChildDown>(&event)) children.erase(down->child);
+    if (handlers.on_event) handlers.on_event(event);
+  }
+
+  void note(const ike::Up& event) {
+    for (auto& [child, sa] : children) {
+      if (sa == event.replaces) sa = event.sa;
+    }
+  }
+
+  void say(Severity severity, std::string_view text) {
+    if (handlers.on_message) handlers.on_message(severity, text);
+  }
+
+  Environment& environment;
+  IpsecOptions options;
+  IpsecSettings settings;
+  Handlers handlers;
+  std::FILE* key_log = nullptr;
+  std::map<std::string, ike::ConnectionPtr> connections;
+  std::map<ike::ChildId, ike::SaId> children;
+  std::optional<tunnel::TunNetwork> network;
+  std::unique_ptr<tunnel::IpsecHost> host;
+  std::list<tunnel::IpsecClient> clients;
+  std::optional<NetworkWatch> watch;
+  std::size_t running = 0;  // clients that have not given up
+};
+
+Ipsec::Ipsec(std::shared_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Ipsec::~Ipsec() {
+  parts_->watch.reset();
+  parts_->clients.clear();
+  parts_->host.reset();
+}
+
+absl::StatusOr<std::unique_ptr<Ipsec>> Ipsec::create(Environment& environment, const IpsecOptions& options,
+                                                     IpsecSettings settings, Handlers handlers) {
+  auto parts = std::make_shared<Parts>(environment, options, std::move(settings), std::move(handlers));
+  std::unique_ptr<Ipsec> out(new Ipsec(parts));
+  if (absl::Status status = parts->open(); !status.ok()) return status;
+  return out;
+}
+
+absl::Status Ipsec::check(const IpsecOptions& options) {
+  for (const IpsecConnection& connection : options.connections) {
+    if (absl::Status status = make_connection(options, connection).status(); !status.ok()) return status;
+  }
+  return make_pools(options).status();
+}
+
+tunnel::IpsecHost& Ipsec::host() { return *parts_->host; }
+
+const std::string& Ipsec::interface() const {
+  static const std::string kNone;
+  return parts_->network ? parts_->network->interface() : kNone;
+}
+
+std::size_t Ipsec::rekey_all() {
+  std::vector<ike::ChildId> all;
+  for (const auto& [child, sa] : parts_->children) all.push_back(child);
+  for (const ike::ChildId child : all) (void)parts_->host->rekey_child(child);
+  const std::vector<ike::SaId> sas = parts_->host->sas();
+  for (const ike::SaId sa : sas) (void)parts_->host->rekey(sa);
+  return sas.size();
+}
+
+void Ipsec::stop(Duration grace, absl::AnyInvocable<void()> done) {
+  parts_->watch.reset();
+  for (auto& client : parts_->clients) client.close();
+  parts_->host->stop(grace, std::move(done));
+}
+
+}  // namespace winze::node

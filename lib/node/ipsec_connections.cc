@@ -1,0 +1,195 @@
+#include "ipsec_connections.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "winze/base/status.h"
+
+namespace winze::node {
+namespace {
+
+absl::Status invalid(const std::string& path, std::string_view what) {
+  return absl::InvalidArgumentError(path + ": " + std::string(what));
+}
+
+absl::StatusOr<ike::ProposalList> proposals_of(ike::Protocol protocol, const std::vector<std::string>& texts,
+                                               bool legacy, const std::string& path) {
+  std::string joined;
+  for (const std::string& text : texts) joined += (joined.empty() ? "" : ",") + text;
+  auto out = ike::parse_proposals(protocol, joined, legacy);
+  if (out.ok()) return out;
+  return invalid(path, std::string(out.status().message()) + (legacy ? ""
+                                                                     : "; \"legacy = yes\" in the connection "
+                                                                       "allows what is no longer safe"));
+}
+
+absl::StatusOr<ike::Traffic> traffic_of(const std::vector<IpsecSelector>& selectors, const std::string& path) {
+  ike::Traffic out;
+  for (const IpsecSelector& selector : selectors) {
+    if (!selector.dynamic) {
+      out.selectors.push_back(selector.selector);
+    } else if (selector.selector.protocol != 0 || !selector.selector.any_port()) {
+      return invalid(path, "\"dynamic\" with a protocol or ports is not supported");
+    } else {
+      out.dynamic = true;
+    }
+  }
+  return out;
+}
+
+absl::StatusOr<ike::ChildConfigPtr> make_child(const IpsecConnection& connection, const IpsecChild& child) {
+  auto out = std::make_shared<ike::ChildConfig>();
+  out->name = child.name;
+  auto proposals =
+      proposals_of(ike::Protocol::kEsp, child.esp_proposals, connection.legacy, child.path + ".esp_proposals");
+  if (!proposals.ok()) return proposals.status();
+  out->proposals = std::move(*proposals);
+  auto local = traffic_of(child.local_ts, child.path + ".local_ts");
+  auto remote = traffic_of(child.remote_ts, child.path + ".remote_ts");
+  if (!local.ok()) return local.status();
+  if (!remote.ok()) return remote.status();
+  out->local = std::move(*local);
+  out->remote = std::move(*remote);
+  if (child.mode != IpsecChild::Mode::kTunnel) {
+    return invalid(child.path + ".mode", "only \"tunnel\" goes through a TUN interface");
+  }
+  out->rekey_time = child.rekey_time;
+  out->life_time = child.life_time.value_or(child.rekey_time + child.rekey_time / 10);
+  out->rand_time = child.rand_time.value_or(std::min(out->life_time - child.rekey_time, child.rekey_time));
+  out->rekey_bytes = child.rekey_bytes;
+  out->life_bytes = child.life_bytes;
+  out->rekey_packets = child.rekey_packets;
+  out->life_packets = child.life_packets;
+  out->replay_window = child.replay_window;
+  out->pad_payload_to = child.tfc_padding;
+  out->legacy = connection.legacy;
+  return out;
+}
+
+// Names are resolved when they are dialled; a peer that comes from one is not held against it.
+std::vector<Prefix> prefixes_of(const std::vector<std::string>& addresses) {
+  std::vector<Prefix> out;
+  for (const std::string& text : addresses) {
+    if (const auto prefix = Prefix::parse(text)) out.push_back(*prefix);
+    if (text == "%any" || text == "%any4") out.push_back(*Prefix::parse("0.0.0.0/0"));
+    if (text == "%any" || text == "%any6") out.push_back(*Prefix::parse("::/0"));
+  }
+  return out;
+}
+
+absl::Status set_auth(const IpsecConnection& from, ike::Connection& out) {
+  for (const auto* rounds : {&from.local, &from.remote}) {
+    if (rounds->size() > 1) return invalid((*rounds)[1].path, "several rounds of authentication are not supported");
+  }
+  const IpsecAuth &local = from.local.front(), &remote = from.remote.front();
+  for (const IpsecAuth* auth : {&local, &remote}) {
+    if (auth->method == IpsecAuth::Method::kPsk) continue;
+    return invalid(auth->path + ".auth", "only \"psk\" is supported so far");
+  }
+  out.local.method = ike::AuthMethod::kPsk;
+  if (!local.id.empty()) out.local.id = ike::Identity::parse(local.id);
+  out.remote.method = ike::AuthMethod::kPsk;
+  if (!remote.id.empty()) out.remote.id = ike::IdentityPattern(remote.id);
+  return absl::OkStatus();
+}
+
+void set_configuration(const IpsecOptions& options, const IpsecConnection& from, ike::Connection& out) {
+  for (const IpAddress& address : from.vips) {
+    const bool any = address.is_unspecified();
+    out.request.addresses.push_back({address, static_cast<std::uint8_t>(any ? 0 : address.is_v6() ? 128 : 32)});
+  }
+  out.pool = !from.pools.empty();
+  for (const IpsecPool& pool : options.pools) {
+    if (std::ranges::find(from.pools, pool.name) == from.pools.end()) continue;
+    out.reply.dns.insert(out.reply.dns.end(), pool.dns.begin(), pool.dns.end());
+    out.reply.subnets.insert(out.reply.subnets.end(), pool.split_include.begin(), pool.split_include.end());
+    out.reply.domains.insert(out.reply.domains.end(), pool.domains.begin(), pool.domains.end());
+  }
+}
+
+void set_times(const IpsecConnection& from, ike::Connection& out) {
+  out.rekey_time = from.rekey_time;
+  out.reauth_time = from.reauth_time;
+  out.over_time = from.over_time.value_or(std::max(from.rekey_time, from.reauth_time) / 10);
+  out.rand_time = from.rand_time.value_or(out.over_time);
+  out.dpd_delay = from.dpd_delay;
+  out.retransmission = {
+      .first = from.retransmit_timeout, .factor = from.retransmit_base, .tries = from.retransmit_tries};
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOptions& options,
+                                                                 const IpsecConnection& from) {
+  auto out = std::make_shared<ike::Connection>();
+  out->name = from.name;
+  if (absl::Status status = set_auth(from, *out); !status.ok()) return status;
+  auto proposals = proposals_of(ike::Protocol::kIke, from.proposals, from.legacy, from.path + ".proposals");
+  if (!proposals.ok()) return proposals.status();
+  out->proposals = std::move(*proposals);
+  out->local_addresses = prefixes_of(from.local_addrs);
+  out->remote_addresses = prefixes_of(from.remote_addrs);
+  for (const IpsecChild& child : from.children) {
+    auto made = make_child(from, child);
+    if (!made.ok()) return made.status();
+    out->children.push_back(std::move(*made));
+  }
+  // Those that are to be started stand first.
+  const auto starts = [&](const ike::ChildConfigPtr& child) {
+    const auto options_of = std::ranges::find(from.children, child->name, &IpsecChild::name);
+    return options_of->start_action != IpsecChild::Start::kNone;
+  };
+  const auto rest = std::ranges::stable_partition(out->children, starts);
+  const auto started = static_cast<std::size_t>(rest.begin() - out->children.begin());
+  out->start_children = std::max<std::size_t>(started, out->children.empty() ? 0 : 1);
+  out->legacy = from.legacy;
+  set_times(from, *out);
+  out->mobike = from.mobike;
+  out->fragmentation = from.fragmentation != IpsecConnection::Fragmentation::kNo;
+  out->childless = from.childless != IpsecConnection::Childless::kNever;
+  out->send_initial_contact = from.unique != IpsecConnection::Unique::kNever;
+  set_configuration(options, from, *out);
+  return out;
+}
+
+absl::StatusOr<std::map<std::string, std::vector<std::shared_ptr<tunnel::AddressPool>>>> make_pools(
+    const IpsecOptions& options) {
+  std::map<std::string, std::shared_ptr<tunnel::AddressPool>> by_name;
+  for (const IpsecPool& pool : options.pools) {
+    auto parsed = tunnel::AddressPool::parse(pool.addrs);
+    if (!parsed.ok()) return invalid(pool.path + ".addrs", message_of(parsed.status()));
+    by_name[pool.name] = std::make_shared<tunnel::AddressPool>(std::move(*parsed));
+  }
+  std::map<std::string, std::vector<std::shared_ptr<tunnel::AddressPool>>> out;
+  for (const IpsecConnection& connection : options.connections) {
+    for (const std::string& name : connection.pools) {
+      const auto pool = by_name.find(name);
+      if (pool == by_name.end()) return invalid(connection.path + ".pools", "there is no pool \"" + name + "\"");
+      out[connection.name].push_back(pool->second);
+    }
+  }
+  return out;
+}
+
+const Secret* find_secret(const IpsecOptions& options, IpsecSecret::Kind kind, const ike::Identity& local,
+                          const ike::Identity& remote) {
+  const Secret* best = nullptr;
+  int most = -1;
+  for (const IpsecSecret& entry : options.secrets) {
+    if (entry.kind != kind) continue;
+    bool names_local = false, names_remote = false;
+    for (const std::string& id : entry.ids) {
+      const ike::IdentityPattern pattern(id);
+      names_local = names_local || pattern.matches(local);
+      names_remote = names_remote || pattern.matches(remote);
+    }
+    if (!entry.ids.empty() && !names_local && !names_remote) continue;
+    const int score = 2 * names_remote + names_local;
+    if (score <= most) continue;
+    most = score;
+    best = &entry.secret;
+  }
+  return best;
+}
+
+}  // namespace winze::node
