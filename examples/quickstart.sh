@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
-# Builds winze, starts a server, a client and a web server on loopback, and downloads a file through them:
+# Builds winze and shows its two halves on this machine. A proxy chain on loopback, with a file downloaded through it:
 #
 #   curl --SOCKS5--> winze client --VLESS in WebSocket in TLS--> winze server --> nginx
+#
+# and an IPsec tunnel between two network namespaces, with pings and iperf3 through it, and new keys meanwhile:
+#
+#   ping, iperf3 --> ipsec_client --IKEv2 and ESP in UDP--> ipsec_gateway --> 10.2.0.1
+#
+# Without root there are no namespaces: the client then asks the gateway for echoes over loopback, without iperf3.
 #
 # Installs what is missing by apt (as root, or with sudo). Everything it starts ends with it; its files are in a
 # temporary folder, the build in build/quickstart.
@@ -13,23 +19,24 @@ keep=
 case ${1:-} in
   '') ;;
   --keep) keep=yes ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
 esac
 
 install_missing "${build_packages[@]}" "${demo_packages[@]}"
 echo "Building (a few minutes the first time) ..."
 if ! cmake --preset release -DWINZE_TESTS=OFF -DWINZE_BENCHMARKS=OFF -B build/quickstart >/dev/null ||
-  ! cmake --build build/quickstart --target winze_tool; then
+  ! cmake --build build/quickstart --target winze_tool ipsec_client ipsec_gateway; then
   echo "The build failed; what it said is above." >&2
   exit 1
 fi
 winze=build/quickstart/bin/winze
 
-work=$(mktemp -d) running=()
+work=$(mktemp -d) running=() spaces=()
 finish() {
-  local pid
+  local pid space
   for pid in "${running[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${running[@]}"; do wait "$pid" 2>/dev/null || true; done
+  for space in "${spaces[@]}"; do ip netns del "$space" 2>/dev/null || true; done
   if [ -n "$keep" ]; then echo "Configurations and logs: $work"; else rm -rf "$work"; fi
 }
 trap finish EXIT
@@ -137,4 +144,97 @@ if [ "$got" != "$wanted" ]; then
   echo "The file arrived damaged." >&2
   exit 1
 fi
-echo "It works. The two configurations above are V2Ray's format: examples/quickstart.sh --keep leaves them to read."
+
+# --- the tunnel ---
+
+bin=$PWD/build/quickstart/bin
+secret=$(openssl rand -hex 32)
+tunnel_config() { # tunnel_config CONNECTION-LINES LOCAL-ID REMOTE-ID CHILD-LINES
+  cat <<CONF
+connections {
+  demo {
+    version = 2
+    $1
+    proposals = aes256gcm16-prfsha256-x25519
+    local { auth = psk
+            id = $2 }
+    remote { auth = psk
+             id = $3 }
+    children { net { $4
+                     esp_proposals = aes256gcm16-x25519 } }
+  }
+}
+secrets { ike { secret = 0x$secret } }
+CONF
+}
+wait_line() { # wait_line FILE TEXT: until the file has it
+  local i
+  for i in $(seq 200); do
+    if grep -q "$2" "$1"; then return 0; fi
+    sleep 0.05
+  done
+  echo "$1 never said \"$2\":" >&2
+  cat "$1" >&2
+  exit 1
+}
+# In one namespace the gateway, with 10.2.0.1 behind it; in another the client, which is given an address by it.
+tunnel_in_spaces() {
+  local near=quickstart-c-$$ far=quickstart-g-$$ client
+  ip netns add "$near"
+  spaces+=("$near")
+  ip netns add "$far"
+  spaces+=("$far")
+  ip link add wire netns "$near" type veth peer name wire netns "$far"
+  ip -n "$near" addr add 192.0.2.1/24 dev wire
+  ip -n "$far" addr add 192.0.2.2/24 dev wire
+  ip -n "$far" addr add 10.2.0.1/24 dev lo
+  for space in "$near" "$far"; do
+    ip -n "$space" link set lo up
+    ip -n "$space" link set wire up
+  done
+  { tunnel_config "pools = vip" gateway.test client.test "local_ts = 10.2.0.0/24"
+    echo "pools { vip { addrs = 10.3.0.0/24
+  dns = 10.2.0.1 } }"; } >"$work/gateway.conf"
+  tunnel_config "remote_addrs = 192.0.2.2
+    vips = 0.0.0.0" client.test gateway.test "remote_ts = 10.2.0.0/24" >"$work/client.conf"
+  ip netns exec "$far" "$bin/ipsec_gateway" -c "$work/gateway.conf" >"$work/gateway.log" 2>&1 &
+  running+=($!)
+  wait_line "$work/gateway.log" "listening at"
+  ip netns exec "$near" "$bin/ipsec_client" -c "$work/client.conf" >"$work/ipsec-client.log" 2>&1 &
+  client=$!
+  running+=("$client")
+  wait_line "$work/ipsec-client.log" "child net up"
+  ip netns exec "$far" iperf3 -s -B 10.2.0.1 >"$work/iperf3.log" 2>&1 &
+  running+=($!)
+  wait_line "$work/iperf3.log" "listening"
+  echo
+  echo "ping through the tunnel, with new keys for the IKE SA and its child in the middle of it:"
+  (sleep 1; kill -USR1 "$client") &
+  ip netns exec "$near" ping -q -c 30 -i 0.1 -W 2 10.2.0.1 | tail -2
+  wait_line "$work/ipsec-client.log" "rekeyed, SPI"
+  echo
+  echo "iperf3 through the tunnel, 5 s:"
+  ip netns exec "$near" iperf3 -c 10.2.0.1 -t 5 | grep -E "sender|receiver"
+  echo
+  echo "What the client said:"
+  sed 's/^/  /' "$work/ipsec-client.log"
+}
+# Both on loopback, without an interface: the gateway answers pings itself.
+tunnel_without_root() {
+  local port
+  port=$(free_port)
+  tunnel_config "" gateway.test client.test "local_ts = 10.2.0.0/24
+    remote_ts = 10.1.0.0/24" >"$work/gateway.conf"
+  tunnel_config "remote_addrs = 127.0.0.1
+    remote_port = $port" client.test gateway.test "local_ts = 10.1.0.0/24
+    remote_ts = 10.2.0.0/24" >"$work/client.conf"
+  "$bin/ipsec_gateway" -c "$work/gateway.conf" --echo --port "$port" --nat-port "$port" >"$work/gateway.log" 2>&1 &
+  running+=($!)
+  wait_line "$work/gateway.log" "listening at"
+  echo
+  echo "Not root, so no namespaces and no iperf3: an echo through a tunnel over loopback instead."
+  "$bin/ipsec_client" -c "$work/client.conf" --once 10.2.0.1
+}
+if [ "$(id -u)" = 0 ] && [ -e /dev/net/tun ]; then tunnel_in_spaces; else tunnel_without_root; fi
+echo
+echo "It works. The configurations are V2Ray's JSON and strongSwan's swanctl.conf: --keep leaves them to read."

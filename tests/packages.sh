@@ -6,17 +6,18 @@ build_packages=(
   libasio-dev libabsl-dev android-libboringssl-dev nlohmann-json3-dev libcli11-dev
 )
 # To run the quickstart.
-demo_packages=(nginx-light curl openssl)
+demo_packages=(nginx-light curl openssl iproute2 iputils-ping iperf3)
 # To build and run the tests.
 test_packages=(
   doctest-dev libbenchmark-dev python3 python3-pytest python3-scapy clang-16 clang-format-16 libclang-rt-16-dev
-  iproute2 "${demo_packages[@]}"
+  "${demo_packages[@]}"
 )
 # The peers of other makes.
-peer_packages=(v2ray trojan shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin haproxy user-mode-linux kmod procps iputils-ping iperf3 tshark)
-# The peer of the ESP benchmark.
+peer_packages=(v2ray trojan shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin haproxy user-mode-linux kmod procps iputils-ping iperf3 tshark ike-scan)
+# The peer of the IKE tests and of the ESP benchmark.
 strongswan_packages=(
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins
+  libcharon-extauth-plugins
 )
 
 as_root() {

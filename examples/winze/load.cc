@@ -47,8 +47,8 @@ std::optional<node::NodeOptions> load(const ConfigFiles& files) {
   }
   for (const std::string& warning : config->warnings) std::fprintf(stderr, "winze: warning: %s\n", warning.c_str());
   // A host may want the outbounds alone; here they would serve nobody.
-  if (config->options.inbounds.empty()) {
-    std::fprintf(stderr, "winze: inbounds: there is none, so there is nothing to do\n");
+  if (config->options.inbounds.empty() && config->options.ipsec.empty()) {
+    std::fprintf(stderr, "winze: inbounds: there is none, and no connection of ipsec, so there is nothing to do\n");
     return std::nullopt;
   }
   return std::move(config->options);

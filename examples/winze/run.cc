@@ -21,6 +21,7 @@
 #include "winze/base/status.h"
 #include "winze/io/system.h"
 #include "winze/node/instance.h"
+#include "winze/node/ipsec.h"
 
 namespace winze::tool {
 namespace {
@@ -102,6 +103,19 @@ class Runner {
       if (absl::Status status = worker->instance->listen({.index = i, .count = threads}); !status.ok()) return status;
       workers_.push_back(std::move(worker));
     }
+    return start_ipsec();
+  }
+
+  // On the first thread: a TUN interface and UDP ports are no matter of many.
+  absl::Status start_ipsec() {
+    if (options_.ipsec.empty()) return absl::OkStatus();
+    Worker& first = *workers_[0];
+    auto ipsec = node::Ipsec::create(
+        first.system, options_.ipsec,
+        {.outbound = [&first](std::string_view tag) { return first.instance->outbound(tag); }},
+        {.on_message = [this](Severity severity, std::string_view text) { log_->message(severity, text); }});
+    if (!ipsec.ok()) return ipsec.status();
+    ipsec_ = std::move(*ipsec);
     return absl::OkStatus();
   }
 
@@ -151,6 +165,11 @@ class Runner {
   }
 
   void stop() {
+    if (!ipsec_) return drain();
+    ipsec_->stop(std::chrono::seconds(run_.grace_seconds), [this] { drain(); });
+  }
+
+  void drain() {
     draining_ = workers_.size();
     for (auto& worker : workers_) {
       asio::post(worker->context, [this, &worker = *worker] {
@@ -174,6 +193,7 @@ class Runner {
   std::shared_ptr<node::Ledger> ledger_;
   std::vector<std::unique_ptr<Worker>> workers_;
   TimerPtr stats_timer_;
+  std::unique_ptr<node::Ipsec> ipsec_;  // of the first worker's executor
   std::unique_ptr<asio::signal_set> signals_;
   bool stopping_ = false;
   std::atomic<std::size_t> draining_{0};

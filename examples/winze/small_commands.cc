@@ -12,6 +12,7 @@
 #include "winze/crypto/version.h"
 #include "winze/io/system.h"
 #include "winze/node/instance.h"
+#include "winze/node/ipsec.h"
 
 namespace winze::tool {
 namespace {
@@ -36,6 +37,7 @@ int check(const ConfigFiles& files) {
   auto contexts = node::TlsContexts::create(*options);
   if (status.ok()) status = contexts.status();
   if (status.ok()) status = node::Instance::create(system, *options, *contexts, *log).status();
+  if (status.ok()) status = node::Ipsec::check(options->ipsec);
   if (!status.ok()) {
     std::fprintf(stderr, "winze: %s\n", std::string(message_of(status)).c_str());
     return 1;
