@@ -1,0 +1,170 @@
+"""strongSwan's charon with its user-space ESP (kernel-libipsec) in a network namespace, one process for each test.
+
+Every charon has a strongswan.conf, a vici socket, a log and a /run of its own, so that any number run side by side. Its
+TUN interface is ipsec0. kernel-libipsec has it believe in a NAT, so that ESP always goes in UDP; transport mode and ESN
+it cannot do.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+from harness import Running, require
+
+CHARON = "/usr/lib/ipsec/charon"
+OFF = ("bypass-lan dhcp farp forecast ha led lookip resolve stroke tnc-tnccs eap-tnc test-vectors tpm unity updown connmark "
+       "load-tester eap-radius attr-sql sql").split()
+SETTINGS = """charon {{
+    load_modular = yes
+    retransmit_timeout = 1.0
+    retransmit_base = 1.5
+    retransmit_tries = 3
+    {extra}
+    filelog {{
+        log {{
+            path = {folder}/charon.log
+            default = 1
+            ike = {verbose}
+            chd = {verbose}
+            cfg = 2
+            flush_line = yes
+        }}
+    }}
+    plugins {{
+        include /etc/strongswan.d/charon/*.conf
+        {kernel}
+        vici {{
+            socket = unix://{folder}/vici
+        }}
+        {off}
+    }}
+}}
+"""
+
+
+class StrongSwan:
+    """charon in `space`, with `config` as its swanctl.conf; `pki` (Pki) gives the certificates and keys."""
+
+    def __init__(self, space, folder, config, pki=None, extra="", user_space=True, keys=False):
+        require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
+        self.folder = pathlib.Path(folder) / f"charon-{space.name}"
+        self.space = space
+        swanctl = self.folder / "swanctl"
+        swanctl.mkdir(parents=True)
+        os.chmod(self.folder, 0o755)
+        if pki is not None:
+            pki.copy_to(swanctl)
+        (swanctl / "swanctl.conf").write_text(config)
+        kernel = "kernel-libipsec {\n load = 5\n }" if user_space else "kernel-libipsec {\n load = no\n }"
+        off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
+        (self.folder / "strongswan.conf").write_text(SETTINGS.format(
+            extra=extra, folder=self.folder, kernel=kernel, off=off, verbose=4 if keys else 2))
+        script = f"mount -t tmpfs tmpfs /run; exec {CHARON}"
+        self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
+        self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "env",
+                                *(f"{k}={v}" for k, v in self.environment.items()), "sh", "-c", script], self.folder / "out")
+        self._wait(lambda: (self.folder / "vici").exists() and self.ctl("--stats", check=False).returncode == 0)
+        self.ctl("--load-all", "--noprompt")
+
+    def _wait(self, done, seconds=15):
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert self.running.process.poll() is None, self.running.log + self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def ctl(self, *arguments, check=True, timeout=30):
+        result = subprocess.run(["swanctl", *arguments, "--uri", f"unix://{self.folder}/vici"], capture_output=True, text=True,
+                                env=os.environ | self.environment, timeout=timeout)
+        assert not check or result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}\n{self.log[-3000:]}"
+        return result
+
+    @property
+    def log(self):
+        path = self.folder / "charon.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def sas(self):
+        return self.ctl("--list-sas").stdout
+
+    def wait_log(self, text, count=1, seconds=15):
+        self._wait(lambda: self.log.count(text) >= count, seconds)
+
+    def stop(self):
+        return self.running.stop()
+
+    def kill(self):
+        self.running.kill()
+
+
+class Pki:
+    """A certificate authority of our own, perhaps with authorities below it, and certificates from it; in swanctl's folders."""
+
+    def __init__(self, folder, kind="ec", below=0):
+        require(shutil.which("openssl"), "openssl is not installed")
+        self.folder = pathlib.Path(folder)
+        self.kind = kind
+        for name in ("x509", "x509ca", "private"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self._key("ca")
+        self._openssl("req", "-x509", "-new", "-key", self._path("private", "ca"), "-subj", "/O=Test/CN=Test root", "-days", "3650",
+                      "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                      "-out", self._path("x509ca", "ca"))
+        self.issuer = "ca"
+        self.chain = []
+        for i in range(below):
+            name = f"sub{i}"
+            self._issue(name, f"/O=Test/CN=Test {name}", ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"],
+                        "x509ca")
+            self.issuer = name
+            self.chain.append(name)
+
+    def _path(self, folder, name):
+        return str(self.folder / folder / f"{name}.pem")
+
+    def _openssl(self, *arguments, stdin=None):
+        result = subprocess.run(["openssl", *arguments], capture_output=True, input=stdin)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def _key(self, name):
+        kinds = {"ec": ("EC", "-pkeyopt", "ec_paramgen_curve:P-256"), "ec384": ("EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+                 "rsa": ("RSA", "-pkeyopt", "rsa_keygen_bits:2048"), "ed25519": ("ED25519",)}
+        self._openssl("genpkey", "-algorithm", *kinds[self.kind], "-out", self._path("private", name))
+
+    def _issue(self, name, subject, extensions, folder):
+        self._key(name)
+        request = self._openssl("req", "-new", "-key", self._path("private", name), "-subj", subject)
+        extfile = self.folder / f"{name}.ext"
+        extfile.write_text("\n".join([*extensions, "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]))
+        self._openssl("x509", "-req", "-CA", self._path("x509ca", self.issuer), "-CAkey", self._path("private", self.issuer), "-days", "3650",
+                      "-set_serial", str(int.from_bytes(os.urandom(8), "big") >> 1), "-extfile", str(extfile), "-out",
+                      self._path(folder, name), stdin=request)
+
+    def issue(self, name):
+        """name.pem for the DNS name `name`.test."""
+        self._issue(name, f"/O=Test/CN={name}.test", [f"subjectAltName=DNS:{name}.test", "keyUsage=critical,digitalSignature",
+                                                      "extendedKeyUsage=serverAuth,clientAuth"], "x509")
+        return self
+
+    def give(self, folder, name, chain=False):
+        """What one end has: its certificate and key, and the root; with `chain` the authorities in between too."""
+        folder = pathlib.Path(folder)
+        for sub in ("x509", "x509ca", "private"):
+            (folder / sub).mkdir(parents=True, exist_ok=True)
+        shutil.copy(self._path("x509", name), folder / "x509")
+        shutil.copy(self._path("private", name), folder / "private")
+        for authority in ["ca", *(self.chain if chain else [])]:
+            shutil.copy(self._path("x509ca", authority), folder / "x509ca")
+        return End(folder)
+
+
+class End:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def copy_to(self, swanctl):
+        for sub in ("x509", "x509ca", "private"):
+            if (self.folder / sub).exists():
+                shutil.copytree(self.folder / sub, swanctl / sub)
