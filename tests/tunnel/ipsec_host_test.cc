@@ -122,6 +122,14 @@ struct Pair : World {
     gateway.emplace(environment, std::move(options));
   }
 
+  // What they closed is called back, as by a loop that goes on.
+  ~Pair() {
+    clients.clear();
+    gateway.reset();
+    context.restart();
+    context.poll();
+  }
+
   Site& add_client() { return clients.emplace_back(environment, IpsecHostOptions{.port = 0, .nat_port = 0}); }
 
   static std::shared_ptr<ike::Connection> client_connection(std::string_view id) {
