@@ -71,9 +71,11 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   }
 
   absl::Status make_connections(tunnel::IpsecHostOptions& out) {
+    auto credentials = IpsecCredentials::load(options);
+    if (!credentials.ok()) return credentials.status();
     bool found = settings.initiate.empty();
     for (const IpsecConnection& connection : options.connections) {
-      auto made = make_connection(options, connection);
+      auto made = make_connection(options, *credentials, connection);
       if (!made.ok()) return made.status();
       found = found || connection.name == settings.initiate;
       if (settings.respond) out.connections.push_back(*made);
@@ -224,8 +226,10 @@ absl::StatusOr<std::unique_ptr<Ipsec>> Ipsec::create(Environment& environment, c
 }
 
 absl::Status Ipsec::check(const IpsecOptions& options) {
+  auto credentials = IpsecCredentials::load(options);
+  if (!credentials.ok()) return credentials.status();
   for (const IpsecConnection& connection : options.connections) {
-    if (absl::Status status = make_connection(options, connection).status(); !status.ok()) return status;
+    if (absl::Status status = make_connection(options, *credentials, connection).status(); !status.ok()) return status;
   }
   return make_pools(options).status();
 }

@@ -77,20 +77,44 @@ std::vector<Prefix> prefixes_of(const std::vector<std::string>& addresses) {
   return out;
 }
 
-absl::Status set_auth(const IpsecConnection& from, ike::Connection& out) {
+absl::Status check_method(const IpsecAuth& auth) {
+  if (auth.method == IpsecAuth::Method::kEap) return invalid(auth.path + ".auth", "EAP is not supported yet");
+  if (auth.signatures.empty()) return absl::OkStatus();
+  return invalid(auth.path + ".auth", "\"pubkey\" is wanted: the certificate says what kind of key it has");
+}
+
+absl::Status set_local(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
+  if (absl::Status status = check_method(from); !status.ok()) return status;
+  if (!from.id.empty()) out.id = ike::Identity::parse(from.id);
+  if (from.method == IpsecAuth::Method::kPsk) return absl::OkStatus();
+  out.method = ike::AuthMethod::kPublicKey;
+  auto identity = credentials.identity(from);
+  if (!identity.ok()) return identity.status();
+  const auto subject = (*identity)->chain.front().subject();
+  if (from.id.empty()) out.id = {ike::IdentityType::kDistinguishedName, {subject.begin(), subject.end()}};
+  out.certificate = std::move(*identity);
+  return absl::OkStatus();
+}
+
+absl::Status set_remote(const IpsecCredentials& credentials, const IpsecAuth& from, ike::RemoteAuth& out) {
+  if (absl::Status status = check_method(from); !status.ok()) return status;
+  if (!from.id.empty()) out.id = ike::IdentityPattern(from.id);
+  if (from.method == IpsecAuth::Method::kPsk) return absl::OkStatus();
+  out.method = ike::AuthMethod::kPublicKey;
+  auto verifier = credentials.verifier(from);
+  if (!verifier.ok()) return verifier.status();
+  out.verifier = std::move(*verifier);
+  const bool strict = from.revocation == IpsecAuth::Revocation::kStrict;
+  out.revocation = strict ? Revocation::kStrict : Revocation::kIfKnown;
+  return absl::OkStatus();
+}
+
+absl::Status set_auth(const IpsecCredentials& credentials, const IpsecConnection& from, ike::Connection& out) {
   for (const auto* rounds : {&from.local, &from.remote}) {
     if (rounds->size() > 1) return invalid((*rounds)[1].path, "several rounds of authentication are not supported");
   }
-  const IpsecAuth &local = from.local.front(), &remote = from.remote.front();
-  for (const IpsecAuth* auth : {&local, &remote}) {
-    if (auth->method == IpsecAuth::Method::kPsk) continue;
-    return invalid(auth->path + ".auth", "only \"psk\" is supported so far");
-  }
-  out.local.method = ike::AuthMethod::kPsk;
-  if (!local.id.empty()) out.local.id = ike::Identity::parse(local.id);
-  out.remote.method = ike::AuthMethod::kPsk;
-  if (!remote.id.empty()) out.remote.id = ike::IdentityPattern(remote.id);
-  return absl::OkStatus();
+  if (absl::Status status = set_local(credentials, from.local.front(), out.local); !status.ok()) return status;
+  return set_remote(credentials, from.remote.front(), out.remote);
 }
 
 void set_configuration(const IpsecOptions& options, const IpsecConnection& from, ike::Connection& out) {
@@ -120,10 +144,11 @@ void set_times(const IpsecConnection& from, ike::Connection& out) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOptions& options,
+                                                                 const IpsecCredentials& credentials,
                                                                  const IpsecConnection& from) {
   auto out = std::make_shared<ike::Connection>();
   out->name = from.name;
-  if (absl::Status status = set_auth(from, *out); !status.ok()) return status;
+  if (absl::Status status = set_auth(credentials, from, *out); !status.ok()) return status;
   auto proposals = proposals_of(ike::Protocol::kIke, from.proposals, from.legacy, from.path + ".proposals");
   if (!proposals.ok()) return proposals.status();
   out->proposals = std::move(*proposals);

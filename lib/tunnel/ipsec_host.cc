@@ -41,6 +41,12 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
   absl::Status open(ConduitPtr inner) {
     ike::EngineOptions engine_options = std::move(options.engine);
     engine_options.connections = options.connections;
+    if (engine_options.wall_clock == nullptr) engine_options.wall_clock = &environment.clock;
+    engine_options.wake = [this] {
+      asio::post(environment.executor, [weak = weak_from_this()] {
+        if (const auto self = weak.lock(); self && !self->closed) self->arm();
+      });
+    };
     engine.emplace(std::move(engine_options), environment.random);
     plane.emplace(environment, std::move(inner), options.plane, [this](std::error_code error) { fail(error); });
     children.emplace(*plane, environment.random, options.path_mtu);

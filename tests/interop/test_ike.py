@@ -347,6 +347,59 @@ def wrong_secret(sites, role):
     assert "AUTHENTICATION_FAILED" in sites.winze.log and "up with" not in sites.winze.log, sites.winze.log
 
 
+# --- certificates ---
+
+NEAR_CERT = {"local": {"auth": "pubkey", "certs": "a.pem"}, "remote": {"auth": "pubkey"}}
+FAR_CERT = {"local": {"auth": "pubkey", "certs": "b.pem"}, "remote": {"auth": "pubkey"}}
+
+
+def certificates(kind):
+    def run(sites, role):
+        pki = Pki(sites.folder / "pki", kind).issue("a").issue("b")
+        bring_up(sites, role, near_connection(**NEAR_CERT), far_connection(**FAR_CERT), pki.give(sites.folder / "a", "a"),
+                 pki.give(sites.folder / "b", "b"))
+        sites.use()
+        with sites.pinging():
+            sites.rekey_near()
+            sites.wait_winze(" rekeyed", 2)
+
+    run.__name__ = f"certificates_{kind}"
+    return both_roles(run)
+
+
+for kind in ("rsa", "ec", "ec384", "ed25519"):
+    certificates(kind)
+
+
+@both_roles
+def chain_of_three_in_fragments(sites, role):
+    """RSA certificates with an authority between them and the root do not fit one packet."""
+    pki = Pki(sites.folder / "pki", "rsa", below=2).issue("a").issue("b")
+    # Only the root is trusted, so that what is between has to be sent.
+    ends = {"remote": {"cacerts": "ca.pem"}}
+    bring_up(sites, role, near_connection(**merge(NEAR_CERT, ends)), far_connection(**merge(FAR_CERT, ends)),
+             pki.give(sites.folder / "a", "a", chain=True), pki.give(sites.folder / "b", "b", chain=True), extra="fragment_size = 576")
+    assert "EF(1/" in sites.swan.log, sites.swan.log
+    sites.use()
+
+
+@both_roles
+def certificate_of_a_stranger(sites, role):
+    """From another root of the same name: neither end takes it."""
+    ours, theirs = (Pki(sites.folder / name, "ec").issue("a").issue("b") for name in ("pki", "other"))
+    near, far = (config({"home": c}) for c in (near_connection(**NEAR_CERT), far_connection(**FAR_CERT)))
+    a, b = ours.give(sites.folder / "a", "a"), theirs.give(sites.folder / "b", "b")
+    if role == "gateway":
+        sites.start_winze("gateway", near, a)
+        swan = sites.start_swan(far, b)
+        assert swan.ctl("--initiate", "--child", "net", check=False).returncode != 0
+    else:
+        sites.start_swan(far, b)
+        with pytest.raises(AssertionError, match="ended|no 'up with'"):
+            sites.start_winze("client", near, a)
+    assert "up with" not in sites.winze.log, sites.winze.log
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_ike(outcomes, name):
     outcomes[name].result(300)
