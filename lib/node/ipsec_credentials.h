@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "winze/crypto/certificate.h"
 #include "winze/node/ipsec_options.h"
+#include "winze/proto/ike/config.h"
 
 namespace winze::node {
 
