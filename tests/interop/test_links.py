@@ -5,31 +5,37 @@ import subprocess
 
 import pytest
 
-from harness import BIN, HOST, TLS, UUID, fetch_sha256, free_port, stream, vless_server, wait_port, Running
+from harness import BIN, HOST, TLS, UUID, Running, fetch_sha256, free_port, stream, wait_port
 
 
 def winze(*arguments):
     return subprocess.run([BIN / "winze", *arguments], capture_output=True, text=True)
 
 
-def trojan_server(port, kind):
-    inbound = {"tag": "in", "listen": HOST, "port": port, "protocol": "trojan",
-               "settings": {"clients": [{"password": "p@ss #1", "email": "peer@example"}]},
+SETTINGS = {"vless": {"clients": [{"id": UUID, "email": "peer@example"}], "decryption": "none"},
+            "vmess": {"clients": [{"id": UUID, "email": "peer@example"}]},
+            "trojan": {"clients": [{"password": "p@ss #1", "email": "peer@example"}]},
+            "shadowsocks": {"method": "aes-256-gcm", "password": "p@ss #1"}}
+
+
+def server(protocol, port, kind):
+    inbound = {"tag": "in", "listen": HOST, "port": port, "protocol": protocol, "settings": SETTINGS[protocol],
                "streamSettings": stream(kind, "server")}
     return {"inbounds": [inbound], "outbounds": [{"protocol": "freedom"}]}
 
 
 @pytest.mark.parametrize("maker", ["winze", "v2ray"])
-@pytest.mark.parametrize("protocol,kind", [("vless", "tcp"), ("vless", "ws-tls"), ("trojan", "tls")])
+@pytest.mark.parametrize("protocol,kind", [("vless", "tcp"), ("vless", "ws-tls"), ("trojan", "tls"), ("vmess", "ws"),
+                                           ("shadowsocks", "tcp")])
 def test_link_of_an_inbound_makes_a_client(stage, origin, hashes, tmp_path, maker, protocol, kind):
     port, proxy = free_port(), free_port()
-    config = vless_server(port, kind) if protocol == "vless" else trojan_server(port, kind)
-    stage.start(maker, config, [port], "server")
+    stage.start(maker, server(protocol, port, kind), [port], "server")
     sni = ["--sni", "a.test"] if kind.endswith("tls") else []
     made = winze("link", "--from", str(tmp_path / "server.json"), "--tag", "in", "--host", HOST, *sni)
     assert made.returncode == 0, made.stderr
     link = made.stdout.strip()
-    assert link.startswith(f"{protocol}://") and link.endswith("#peer%40example")
+    scheme = "ss" if protocol == "shadowsocks" else protocol
+    assert link.startswith(f"{scheme}://")
     if sni:
         # The test's authority is nobody's else.
         leaf = ssl.PEM_cert_to_DER_cert((TLS / "a.pem").read_text().split("-----END CERTIFICATE-----")[0]
