@@ -1,9 +1,10 @@
 // A UDP session that a listener has brought: all of it goes to the inbound's destination, or each datagram where it
-// says.
+// says. Or one of a carrier's, which has said where it goes.
 #include <asio/post.hpp>
 #include <utility>
 
 #include "account.h"
+#include "carried.h"
 #include "record.h"
 #include "winze/base/error.h"
 #include "winze/chain/session.h"
@@ -24,6 +25,17 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
+  PacketSession(Environment& env, std::shared_ptr<const Inbound> in, Connection known, bool to_anyone,
+                ConduitPtr accepted, absl::AnyInvocable<void()> on_done)
+      : environment(env),
+        inbound(std::move(in)),
+        client(std::move(accepted)),
+        done(std::move(on_done)),
+        connection(std::move(known)),
+        any_peer(to_anyone) {
+    account.inbound = Open(inbound->traffic);
+    begun = environment.clock.now();
+  }
 
   void open() {
     if (!admit()) return;
@@ -32,13 +44,13 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     if (!route.dialer) return end_later("dial", Errc::kRefusedPolicy);
     account.outbound = Open(route.traffic);
     dialer = route.dialer;
-    step =
-        dialer->open_conduit(connection.destination, [self = shared_from_this()](DialError error, ConduitPtr server) {
-          if (self->over) return;
-          self->connection.detail = std::move(error.detail);
-          if (error) return self->end("dial", error);
-          self->start_relay(std::move(server));
-        });
+    step = dialer->open_conduit(any_peer ? everyone() : connection.destination,
+                                [self = shared_from_this()](DialError error, ConduitPtr server) {
+                                  if (self->over) return;
+                                  self->connection.detail = std::move(error.detail);
+                                  if (error) return self->end("dial", error);
+                                  self->start_relay(std::move(server));
+                                });
   }
 
   // Whether the user is served; if not the session is about to end.
@@ -97,6 +109,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   Connection connection;
   Account account;
   std::uint32_t level = 0;  // of the user
+  bool any_peer = false;    // each datagram names its own
   TimePoint begun;
   Pending step;
   bool over = false;
@@ -108,6 +121,16 @@ Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, 
               const SessionSource& source, absl::AnyInvocable<void()> done) {
   auto session =
       std::make_shared<PacketSession>(environment, std::move(inbound), std::move(conduit), source, std::move(done));
+  session->open();
+  return Pending([weak = std::weak_ptr(session)] {
+    if (auto strong = weak.lock()) strong->cancel("session", Errc::kAborted);
+  });
+}
+
+Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> inbound, Connection known,
+                      const mux::Opening& opening, ConduitPtr conduit, absl::AnyInvocable<void()> done) {
+  auto session = std::make_shared<PacketSession>(environment, std::move(inbound), std::move(known), opening.any_peer,
+                                                 std::move(conduit), std::move(done));
   session->open();
   return Pending([weak = std::weak_ptr(session)] {
     if (auto strong = weak.lock()) strong->cancel("session", Errc::kAborted);

@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "account.h"
+#include "carried.h"
 #include "forward.h"
 #include "record.h"
 #include "refusal.h"
 #include "winze/base/error.h"
 #include "winze/io/udp.h"
 #include "winze/layer/socks_association.h"
+#include "winze/proto/mux/error.h"
 #include "winze/proto/proxy_protocol/header.h"
 
 namespace winze::chain {
@@ -21,6 +23,18 @@ struct Session : std::enable_shared_from_this<Session> {
       : environment(env), inbound(std::move(in)), client(std::move(accepted)), done(std::move(on_done)) {
     connection.inbound = inbound->tag;
     connection.source = client->remote();
+    account.inbound = Open(inbound->traffic);
+    begun = environment.clock.now();
+  }
+  // One of a carrier's.
+  Session(Environment& env, std::shared_ptr<const Inbound> in, Connection known, StreamPtr accepted,
+          absl::AnyInvocable<void()> on_done)
+      : environment(env),
+        inbound(std::move(in)),
+        client(std::move(accepted)),
+        done(std::move(on_done)),
+        connection(std::move(known)),
+        carried(true) {
     account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
@@ -45,8 +59,9 @@ struct Session : std::enable_shared_from_this<Session> {
 
   void open_proxy() {
     if (!inbound->make_proxy) {
-      connection.destination = inbound->destination;
-      return dial();
+      if (!carried) connection.destination = inbound->destination;
+      if (admit()) dial();
+      return;
     }
     step = open_codec(environment, std::move(client), inbound->make_proxy(connection), time_left(),
                       [self = shared_from_this()](Opened opened) { self->on_proxy(std::move(opened)); });
@@ -64,6 +79,7 @@ struct Session : std::enable_shared_from_this<Session> {
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
     if (!admit()) return;
+    if (!carried && is_carrier(*inbound, connection.destination)) return grant_carrier();
     connection.destination.network == Network::kUdp ? open_conduit() : dial();
   }
 
@@ -85,6 +101,24 @@ struct Session : std::enable_shared_from_this<Session> {
   void dismiss(std::error_code error) {
     dismissed = error;
     cancel();
+  }
+
+  // The connection carries others.
+  void grant_carrier() {
+    proxy->grant({});
+    if (!proxy->answers_at_once()) return start_carrier();
+    client->write({}, [self = shared_from_this()](std::error_code error) {
+      if (self->over) return;
+      if (error) return self->fail(self->inbound->protocol, error);
+      self->start_carrier();
+    });
+  }
+
+  void start_carrier() {
+    step = serve_carrier(
+        environment, inbound, connection, proxy->request().level, std::move(client),
+        [self = shared_from_this()](std::error_code error) { error ? self->fail("mux", error) : self->end(); });
+    connection.outbound = "mux";
   }
 
   // What a fallback is to see of one who has not said, up to the end or while there was time, what a user knows.
@@ -119,6 +153,7 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   void dial() {
+    if (carried && is_carrier(connection.destination)) return refuse("mux", mux::Errc::kNestedMux);
     const Route route = choose_route();
     if (!route.dialer) return on_dialed(Errc::kRefusedPolicy, nullptr);
     dialer = route.dialer;
@@ -143,7 +178,10 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   void refuse(std::string_view stage, std::error_code error) {
-    if (proxy == nullptr) return fail(stage, error);
+    if (proxy == nullptr) {
+      if (carried) client->abort();  // says that this is not an orderly end
+      return fail(stage, error);
+    }
     proxy->refuse(refusal_for(error));
     client->write({}, [self = shared_from_this(), stage, error](std::error_code) { self->fail(stage, error); });
   }
@@ -283,6 +321,7 @@ struct Session : std::enable_shared_from_this<Session> {
   std::error_code dismissed;  // why the user is not served any longer
   TimePoint begun;
   Pending step;
+  bool carried = false;
   bool reported = false;  // by others
   bool over = false;
 };
@@ -292,6 +331,16 @@ struct Session : std::enable_shared_from_this<Session> {
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
               absl::AnyInvocable<void()> done) {
   auto session = std::make_shared<Session>(environment, std::move(inbound), std::move(stream), std::move(done));
+  session->open_transport(0);
+  return Pending([weak = std::weak_ptr(session)] {
+    if (auto strong = weak.lock()) strong->cancel();
+  });
+}
+
+Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> inbound, Connection known,
+                      StreamPtr stream, absl::AnyInvocable<void()> done) {
+  auto session =
+      std::make_shared<Session>(environment, std::move(inbound), std::move(known), std::move(stream), std::move(done));
   session->open_transport(0);
   return Pending([weak = std::weak_ptr(session)] {
     if (auto strong = weak.lock()) strong->cancel();

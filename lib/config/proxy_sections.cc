@@ -142,12 +142,6 @@ void read_allocate(ObjectReader object) {
   object.finish();
 }
 
-void read_mux(ObjectReader object) {
-  if (object.boolean("enabled")) object.fail("enabled", "multiplexing is not supported yet; use false");
-  object.ignore({"concurrency", "xudpConcurrency", "xudpProxyUDP443", "packetEncoding"});
-  object.finish();
-}
-
 // --- outbounds ---
 
 std::optional<node::Account> read_server_account(ObjectReader& object) {
@@ -330,7 +324,10 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
     if (!out.send_through) object.fail("sendThrough", "expected an IP address, found \"" + from + "\"");
   }
   read_proxy(object.object("proxySettings"), out);
-  read_mux(object.object("mux"));
+  out.mux = read_mux(object.object("mux"));
+  const bool has_server =
+      protocol != "freedom" && protocol != "direct" && protocol != "blackhole" && protocol != "block";
+  if (out.mux.enabled && !has_server) object.fail("mux", "\"" + protocol + "\" has no server that could take it apart");
   read_target_strategy(object);
   return out;
 }

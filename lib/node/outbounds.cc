@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "mux.h"
 #include "plain_dialers.h"
 #include "shadowsocks.h"
 #include "transports.h"
@@ -44,8 +45,9 @@ class Assembly {
     }
     auto dialer =
         std::visit([&](const auto& settings) { return make(index, settings); }, options_.outbounds[index].settings);
-    if (dialer.ok()) built_[index].dialer = *dialer;
-    return dialer;
+    if (!dialer.ok()) return dialer;
+    built_[index].dialer = over_mux(environment_, options_.outbounds[index].mux, *std::move(dialer));
+    return built_[index].dialer;
   }
 
  private:

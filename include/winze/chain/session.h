@@ -100,6 +100,12 @@ struct Inbound {
   std::optional<IpAddress> associate_at;  // where that socket listens; none: where the client has connected to
   // Serves plain HTTP requests that the proxy codec leaves to us (ProxyServerCodec::is_forward); none: refused.
   std::optional<http::ForwardOptions> forward;
+  // Connections to a multiplexing protocol's own host carry others (winze/proto/mux), each of which is served like one
+  // that was accepted: it has its own route and record, with the source and user of the carrier.
+  struct Mux {
+    bool cool = true;                // to v1.mux.cool
+    std::size_t max_streams = 1024;  // at once on a carrier; more are refused
+  } mux;
   FallbackChooser fallback;  // may be empty
   Router router;
   // Who may use it now, and on what terms, of those whom the proxy protocol names; null: all of them, without limits.

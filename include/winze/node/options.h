@@ -240,6 +240,17 @@ struct ShadowsocksOutbound {
   Plugin plugin;
 };
 
+// "mux" of V2Ray, with what Xray adds for UDP.
+struct MuxOptions {
+  bool enabled = false;
+  std::uint32_t concurrency = 8;  // TCP connections at once in one of the server's; 0: they are not multiplexed
+  // UDP: none: as V2Ray has it, a sub-connection for each destination. Otherwise XUDP, one for all destinations: 0:
+  // with the TCP connections, above 0: in connections of their own, so many at once in each; below 0: UDP is not
+  // multiplexed.
+  std::optional<int> xudp_concurrency;
+  enum class Udp443 { kReject, kAllow, kSkip } udp443 = Udp443::kAllow;  // kSkip: not multiplexed
+};
+
 struct OutboundOptions {
   std::string path;
   std::string tag;
@@ -249,6 +260,7 @@ struct OutboundOptions {
   StreamSettings stream;
   std::optional<IpAddress> send_through;
   std::string proxy_tag;  // proxySettings.tag: connect through that outbound
+  MuxOptions mux;
 };
 
 // --- the whole ---

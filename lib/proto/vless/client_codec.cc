@@ -5,6 +5,7 @@
 #include "proto/vless/vision.h"
 #include "proto/vless/wire.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/port_address.h"
 #include "winze/proto/vless/codec.h"
 
@@ -16,6 +17,10 @@ bool encode_request(const Uuid& id, const Destination& destination, std::string_
   writer.u8(kProtocolVersion);
   writer.bytes(id.bytes);
   append_addons(flow, writer);
+  if (mux::is_cool(destination)) {
+    writer.u8(kMux);
+    return true;
+  }
   writer.u8(destination.network == Network::kUdp ? kUdp : kTcp);
   return encode_port_address(destination, out);
 }

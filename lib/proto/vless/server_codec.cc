@@ -5,6 +5,7 @@
 #include "proto/vless/vision.h"
 #include "proto/vless/wire.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/port_address.h"
 #include "winze/proto/vless/codec.h"
 
@@ -77,9 +78,13 @@ std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
   if (!parse_addons(addons, flow)) return Errc::kBadAddons;
   flow_ = flow.empty() ? Flow::kNone : Flow::kVision;
   if (flow_ == Flow::kNone) {
-    if (flow_of_user != Flow::kNone && command == kTcp) return Errc::kMissingFlow;
+    if (flow_of_user != Flow::kNone && command != kUdp) return Errc::kMissingFlow;
   } else {
     if (flow != kVisionName || flow_of_user != Flow::kVision || command != kTcp) return Errc::kUnsupportedFlow;
+  }
+  if (command == kMux) {
+    request_.destination = mux::cool_destination();
+    return {};
   }
   if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;
   request_.destination.network = command == kUdp ? Network::kUdp : Network::kTcp;

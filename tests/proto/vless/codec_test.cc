@@ -4,6 +4,7 @@
 
 #include "support/codec_pair.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 
 namespace winze::vless {
 namespace {
@@ -74,6 +75,24 @@ TEST_CASE("vless server: takes and answers what V2Ray does, at every segment siz
     CHECK_FALSE(end.write("abc"));
     CHECK(end.wire == from_hex(kCapturedAnswer));
     CHECK(codec.seals_verbatim());
+  }
+}
+
+// source: v2ray 4.34.0 as a client of an outbound with mux.
+TEST_CASE("vless: a carrier of mux.cool is asked for by a command of its own") {
+  const std::string request = from_hex(request_hex("00 03 000f0001"));
+  ClientCodec client(kId, mux::cool_destination());
+  CodecEnd asking(client);
+  asking.step({});
+  CHECK_FALSE(asking.write(from_hex("000f0001")));
+  CHECK(asking.wire == request);
+  for (std::size_t segment : test::kSegmentSizes) {
+    ServerCodec server(one_user());
+    CodecEnd end(server);
+    for (std::size_t at = 0; at < request.size(); at += segment) end.step(Buffer::copy_of(request.substr(at, segment)));
+    REQUIRE(end.opened);
+    CHECK(mux::is_cool(server.request().destination));
+    CHECK(end.received == from_hex("000f0001"));
   }
 }
 
@@ -170,7 +189,6 @@ TEST_CASE("vless server: users with requests that are refused") {
            Row{"02 0200 01 0050 01 7f000001", Errc::kBadAddons},
            Row{"0b 08ffffffffffffffffffff 01 0050 01 7f000001", Errc::kBadAddons},
            Row{"00 00 0050 01 7f000001", Errc::kUnsupportedCommand},
-           Row{"00 03", Errc::kUnsupportedCommand},
            Row{"00 04", Errc::kUnsupportedCommand},
            Row{"00 01 0050 00 7f000001", Errc::kBadAddress},
            Row{"00 01 0050 04 7f000001", Errc::kBadAddress},

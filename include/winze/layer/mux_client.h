@@ -1,0 +1,27 @@
+// Multiplexing, the client's side, as a layer over that of a proxy protocol: what it dials shares connections.
+#pragma once
+
+#include <cstdint>
+
+#include "winze/layer/client.h"
+
+namespace winze::mux {
+
+// mux.cool (winze/proto/mux/cool.h). A carrier ends when it has been without sub-streams for 16 seconds.
+struct CoolOptions {
+  std::size_t concurrency = 8;  // sub-streams at once on a carrier; 0: streams are not multiplexed
+  // Datagrams. A conduit for one destination is a sub-stream; one for everyone():
+  enum class Packets : std::uint8_t {
+    kBelow,     // is the dialer's below, as is one for one destination: datagrams are not multiplexed
+    kPlain,     // has a sub-stream for each destination, as V2Ray's servers understand it
+    kXudp,      // is one sub-stream, whose datagrams have addresses (Xray, sing-box)
+    kXudpOwn,   // the same, on carriers of their own, with at most `xudp_concurrency` at once on each
+    kXudpLone,  // the same, and each is a carrier's only one
+  } packets = Packets::kPlain;
+  std::size_t xudp_concurrency = 8;
+  // What is done with datagrams to port 443 (QUIC), which is better off as TCP through a proxy.
+  enum class Udp443 : std::uint8_t { kAllow, kReject, kSkip } udp443 = Udp443::kAllow;
+};
+Layer cool(const CoolOptions& options);
+
+}  // namespace winze::mux

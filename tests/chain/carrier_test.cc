@@ -1,0 +1,213 @@
+// Connections that carry others: each has its own route and record, and what a carrier may not do.
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+
+#include "support/codec_pair.h"
+#include "support/fake_dialer.h"
+#include "support/simulator.h"
+#include "winze/base/bytes.h"
+#include "winze/base/error.h"
+#include "winze/chain/session.h"
+#include "winze/io/memory.h"
+#include "winze/layer/mux_carrier.h"
+#include "winze/proto/mux/cool.h"
+#include "winze/proto/mux/error.h"
+#include "winze/proto/vless/codec.h"
+
+namespace winze::chain {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Uuid kId = *Uuid::parse("6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11");
+
+// A VLESS server with a client whose connection is a carrier.
+struct Fixture {
+  Fixture() {
+    auto users = std::make_shared<vless::UserTable>();
+    users->add(kId, {.name = "peer", .level = 1});
+    inbound->tag = "in";
+    inbound->protocol = "vless";
+    inbound->policy_of = [](std::uint32_t level) { return Policy{.idle = level == 1 ? 10s : 300s}; };
+    inbound->make_proxy = [users](const Connection&) { return std::make_unique<vless::ServerCodec>(users); };
+    inbound->router = [this](const Connection& connection) {
+      return Route{"to " + connection.destination.host_text(), dialer};
+    };
+    inbound->on_end = [this](const Connection& connection) { records.push_back(connection); };
+    auto [near, far] = memory_pair(sim.environment());
+    session = serve(sim.environment(), inbound, std::move(far), [this] { ended = true; });
+    auto codec = std::make_unique<vless::ClientCodec>(kId, mux::cool_destination());
+    opening = open_codec(sim.environment(), std::move(near), std::move(codec), 1s, [this](Opened opened) {
+      opening.detach();
+      carrier.emplace(sim.environment(), std::move(opened.stream),
+                      std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{}, nullptr,
+                      [](std::error_code) {});
+    });
+    sim.run_ready();
+  }
+
+  StreamPtr open(std::string_view host) {
+    StreamPtr stream = carrier->open_stream({.destination = Destination(host, 80)});
+    stream->write(Buffer::copy_of("x"), [](std::error_code) {});
+    sim.run_ready();
+    return stream;
+  }
+
+  test::Simulator sim{1};
+  std::shared_ptr<Inbound> inbound = std::make_shared<Inbound>();
+  std::shared_ptr<test::FakeDialer> dialer = std::make_shared<test::FakeDialer>(sim.environment());
+  Pending session, opening;
+  std::optional<mux::Carrier> carrier;
+  std::vector<Connection> records;
+  bool ended = false;
+};
+
+struct Reading {
+  void start(Stream& from) {
+    from.read([this, &from](std::error_code failed, Buffer data) {
+      text += data.text();
+      error = failed;
+      if (!failed) start(from);
+    });
+  }
+  std::string text;
+  std::error_code error;
+};
+
+TEST_CASE("carrier: its connections have routes and records of their own") {
+  Fixture f;
+  StreamPtr a = f.open("a.test"), b = f.open("b.test");
+  REQUIRE(f.dialer->dials.size() == 2);
+  CHECK(f.dialer->dials[1]->destination == Destination("b.test", 80));
+  auto [server, origin] = memory_pair(f.sim.environment());
+  test::answer(f.dialer->dials[0], {}, std::move(server));
+  Reading up, down;
+  up.start(*origin);
+  down.start(*a);
+  origin->write(Buffer::copy_of("answer"), [](std::error_code) {});
+  origin->shutdown_write([](std::error_code) {});
+  f.sim.run_ready();
+  CHECK(up.text == "x");
+  CHECK(down.text == "answer");
+  CHECK(down.error == Errc::kEof);
+  a.reset();
+  f.sim.run_ready();
+  REQUIRE(f.records.size() == 1);
+  CHECK(f.records[0].outbound == "to a.test");
+  CHECK(f.records[0].user == "peer");
+  CHECK(f.records[0].up == 1);
+  CHECK(f.records[0].down == 6);
+  CHECK(f.records[0].error == std::error_code());
+  // A destination that cannot be reached is one connection's matter.
+  Reading refused;
+  refused.start(*b);
+  test::answer(f.dialer->dials[1], std::make_error_code(std::errc::connection_refused), StreamPtr());
+  f.sim.run_ready();
+  CHECK(refused.error == mux::Errc::kReset);
+  REQUIRE(f.records.size() == 2);
+  CHECK(f.records[1].stage == "dial");
+  CHECK_FALSE(f.ended);
+  f.carrier.reset();
+  f.sim.run_ready();
+  CHECK(f.ended);
+  REQUIRE(f.records.size() == 3);
+  CHECK(f.records[2].outbound == "mux");
+  CHECK(mux::is_cool(f.records[2].destination));
+  CHECK(f.records[2].error == std::error_code());
+}
+
+TEST_CASE("carrier: the timers are those of its user's policy") {
+  Fixture f;
+  StreamPtr a = f.open("a.test");
+  auto [server, origin] = memory_pair(f.sim.environment());
+  test::answer(f.dialer->dials[0], {}, std::move(server));
+  f.sim.run_for(11s);
+  CHECK(f.records.size() == 1);
+  CHECK_FALSE(f.ended);
+  a.reset();
+  f.sim.run_for(11s);
+  CHECK(f.ended);
+}
+
+TEST_CASE("carrier: the end of a carrier is the end of its connections, and each has its record") {
+  for (const bool by_client : {true, false}) {
+    Fixture f;
+    const StreamPtr a = f.open("a.test"), b = f.open("b.test");
+    auto [server, origin] = memory_pair(f.sim.environment());
+    test::answer(f.dialer->dials[0], {}, std::move(server));
+    f.sim.run_ready();
+    if (by_client) {
+      f.carrier.reset();
+      f.sim.run_for(10s);
+      // One is dialing still, and nobody waits for it.
+      test::answer(f.dialer->dials[1], Errc::kTimedOut, StreamPtr());
+    } else {
+      f.session.cancel();
+    }
+    f.sim.run_ready();
+    CHECK(f.ended);
+    CHECK(f.records.size() == 3);
+    Reading reading;
+    reading.start(*origin);
+    f.sim.run_ready();
+    CHECK(reading.error);
+  }
+}
+
+TEST_CASE("carrier: none within another") {
+  Fixture f;
+  const StreamPtr nested = f.open("v1.mux.cool");
+  Reading reading;
+  reading.start(*nested);
+  f.sim.run_ready();
+  CHECK(f.dialer->dials.empty());
+  REQUIRE(f.records.size() == 1);
+  CHECK(f.records[0].error == mux::Errc::kNestedMux);
+  CHECK(reading.error == mux::Errc::kReset);
+}
+
+TEST_CASE("carrier: datagrams for one destination, or with addresses for everyone") {
+  const Destination to("192.0.2.1", 53, Network::kUdp), other("192.0.2.2", 54, Network::kUdp);
+  for (const bool any : {false, true}) {
+    Fixture f;
+    ConduitPtr near = f.carrier->open_conduit({.destination = to, .datagrams = true, .any_peer = any});
+    test::send(*near, "one", to);
+    f.sim.run_ready();
+    REQUIRE(f.dialer->opens.size() == 1);
+    CHECK(f.dialer->opens[0]->destination == (any ? everyone() : to));
+    auto [conduit, world] = test::conduit_pair(f.sim.environment());
+    test::answer(f.dialer->opens[0], {}, std::move(conduit));
+    const test::Receiver there(*world), here(*near);
+    test::send(*world, "answer", other);
+    f.sim.run_ready();
+    CHECK(there.texts() == std::vector<std::string>{"one"});
+    CHECK(there.peers()[0] == to);
+    CHECK(here.texts() == std::vector<std::string>{"answer"});
+    CHECK(here.peers()[0] == (any ? other : to));
+    near.reset();
+    f.sim.run_ready();
+    REQUIRE(f.records.size() == 1);
+    CHECK(f.records[0].destination == to);
+    CHECK(f.records[0].down == 6);
+  }
+}
+
+TEST_CASE("carrier: a client that breaks the protocol loses it") {
+  Fixture f;
+  auto [near, far] = memory_pair(f.sim.environment());
+  bool ended = false;
+  Pending session = serve(f.sim.environment(), f.inbound, std::move(far), [&] { ended = true; });
+  near->write(Buffer::copy_of(std::string(1, '\0') + std::string(as_text(kId.bytes)) + std::string("\0\3", 2) +
+                              test::from_hex("0004 0001 09 00")),
+              [](std::error_code) {});
+  f.sim.run_ready();
+  CHECK(ended);
+  REQUIRE(f.records.size() == 1);
+  CHECK(f.records[0].stage == "mux");
+  CHECK(f.records[0].error == mux::Errc::kBadFrame);
+}
+
+}  // namespace
+}  // namespace winze::chain

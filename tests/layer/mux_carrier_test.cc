@@ -1,0 +1,342 @@
+// Carriers over streams in memory: sub-streams through any segments, turns, bounds, faults, and the ends of both.
+#include "winze/layer/mux_carrier.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "support/fake_dialer.h"
+#include "support/segments.h"
+#include "support/simulator.h"
+#include "winze/base/error.h"
+#include "winze/io/memory.h"
+#include "winze/proto/mux/cool.h"
+#include "winze/proto/mux/error.h"
+
+namespace winze::mux {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Simulator;
+
+struct Protocol {
+  const char* name;
+  std::function<std::unique_ptr<Session>(Role)> make;
+  bool datagrams = false;
+};
+
+std::vector<Protocol> protocols() {
+  return {{"mux.cool", [](Role role) { return std::make_unique<CoolSession>(role); }, true}};
+}
+
+// Reads all that comes.
+struct Reading {
+  void start(Stream& from) {
+    from.read([this, &from](std::error_code failed, Buffer data) {
+      text += data.text();
+      error = failed;
+      if (!failed) start(from);
+    });
+  }
+  std::string text;
+  std::error_code error;
+};
+
+// A client's carrier and a server's. What the server accepts is echoed, or kept.
+struct Pair {
+  Pair(Simulator& simulator, const Protocol& protocol, const MemoryPairOptions& link = {},
+       const CarrierOptions& of_client = {}, const CarrierOptions& of_server = {})
+      : sim(simulator) {
+    auto [near, far] = memory_pair(sim.environment(), link);
+    start(protocol, std::move(near), std::move(far), of_client, of_server);
+  }
+  Pair(Simulator& simulator, const Protocol& protocol, StreamPtr near, StreamPtr far) : sim(simulator) {
+    start(protocol, std::move(near), std::move(far), {}, {});
+  }
+
+  void start(const Protocol& protocol, StreamPtr near, StreamPtr far, const CarrierOptions& client_options,
+             const CarrierOptions& server_options) {
+    client.emplace(sim.environment(), std::move(near), protocol.make(Role::kClient), client_options, nullptr,
+                   [this](std::error_code error) { client_end = error; });
+    server.emplace(
+        sim.environment(), std::move(far), protocol.make(Role::kServer), server_options,
+        [this](Carrier::Accepted accepted) { taken.push_back(std::move(accepted)); },
+        [this](std::error_code error) { server_end = error; });
+  }
+
+  StreamPtr open(std::string_view host = "a.test") {
+    return client->open_stream({.destination = Destination(host, 80)});
+  }
+
+  Simulator& sim;
+  std::optional<Carrier> client, server;
+  std::vector<Carrier::Accepted> taken;
+  std::optional<std::error_code> client_end, server_end;
+};
+
+std::error_code write(Simulator& sim, Stream& to, std::string_view text) {
+  std::optional<std::error_code> result;
+  to.write(Buffer::copy_of(text), [&](std::error_code error) { result = error; });
+  sim.run_ready();
+  REQUIRE(result);
+  return *result;
+}
+
+std::string pattern(std::size_t size, char first) {
+  std::string text(size, 0);
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(first + i % 23);
+  return text;
+}
+
+TEST_CASE("mux carrier: several sub-streams, both ways, through any segments") {
+  for (const Protocol& protocol : protocols()) {
+    for (const std::size_t segment : test::kSegmentSizes) {
+      CAPTURE(protocol.name);
+      CAPTURE(segment);
+      Simulator sim(1);
+      Pair pair(sim, protocol, {.segment = segment});
+      constexpr std::size_t kStreams = 3;
+      const std::size_t size = segment < 8 ? 3000 : 700000;
+      std::vector<StreamPtr> streams;
+      std::vector<Reading> down(kStreams), up(kStreams);
+      int written = 0;
+      const auto count = [&](std::error_code error) { written += error ? 0 : 1; };
+      for (std::size_t i = 0; i < kStreams; ++i) {
+        streams.push_back(pair.open());
+        CHECK(streams[i]->holds_opening());
+        streams[i]->write(Buffer::copy_of(pattern(size, static_cast<char>('a' + i))), count);
+        down[i].start(*streams[i]);
+      }
+      sim.run_ready();
+      REQUIRE(pair.taken.size() == kStreams);
+      for (std::size_t i = 0; i < kStreams; ++i) {
+        up[i].start(*pair.taken[i].stream);
+        pair.taken[i].stream->write(Buffer::copy_of(pattern(size, static_cast<char>('A' + i))), count);
+      }
+      sim.run_ready();
+      CHECK(written == 2 * kStreams);
+      for (std::size_t i = 0; i < kStreams; ++i) {
+        CHECK((up[i].text == pattern(size, static_cast<char>('a' + i))));
+        CHECK((down[i].text == pattern(size, static_cast<char>('A' + i))));
+        pair.taken[i].stream->shutdown_write([](std::error_code) {});
+      }
+      sim.run_ready();
+      for (std::size_t i = 0; i < kStreams; ++i) {
+        CHECK(down[i].error == winze::Errc::kEof);
+        streams[i].reset();
+      }
+      sim.run_ready();
+      CHECK(up[0].error == winze::Errc::kEof);
+      pair.taken.clear();
+      CHECK(pair.client->streams() == 0);
+      CHECK(pair.server->streams() == 0);
+      CHECK(pair.server->held() + pair.client->held() == 0);
+    }
+  }
+}
+
+TEST_CASE("mux carrier: datagrams both ways, and the end of their sub-stream") {
+  for (const Protocol& protocol : protocols()) {
+    if (!protocol.datagrams) continue;
+    for (const std::size_t segment : test::kSegmentSizes) {
+      CAPTURE(segment);
+      Simulator sim(1);
+      Pair pair(sim, protocol, {.segment = segment});
+      const Destination to("192.0.2.1", 53, Network::kUdp), other("b.test", 54, Network::kUdp);
+      ConduitPtr near = pair.client->open_conduit({.destination = to, .datagrams = true, .any_peer = true});
+      const test::Receiver here(*near);
+      CHECK(test::send(*near, "one", to));
+      CHECK(test::send(*near, std::string(2048, 'x'), other));
+      CHECK_FALSE(test::send(*near, std::string(2049, 'x'), to));
+      CHECK_FALSE(test::send(*near, "", to));
+      CHECK(near->dropped() == 2);
+      sim.run_ready();
+      REQUIRE(pair.taken.size() == 1);
+      const ConduitPtr far = std::move(pair.taken[0].conduit);
+      const test::Receiver there(*far);
+      sim.run_ready();
+      CHECK(there.texts() == std::vector<std::string>{"one", std::string(2048, 'x')});
+      CHECK(there.peers() == std::vector<Destination>{to, other});
+      CHECK(test::send(*far, "answer", other));
+      sim.run_ready();
+      CHECK(here.texts() == std::vector<std::string>{"answer"});
+      CHECK(here.peers()[0] == other);
+      near.reset();
+      sim.run_ready();
+      CHECK(there.error() == winze::Errc::kEof);
+    }
+  }
+}
+
+TEST_CASE("mux carrier: a reader that stops bounds what waits, and the others go on as far as the protocol lets them") {
+  for (const Protocol& protocol : protocols()) {
+    CAPTURE(protocol.name);
+    Simulator sim(1);
+    Pair pair(sim, protocol);
+    StreamPtr slow = pair.open("slow.test"), fast = pair.open("fast.test");
+    write(sim, *slow, "x");
+    write(sim, *fast, "x");
+    REQUIRE(pair.taken.size() == 2);
+    Reading reading;
+    reading.start(*pair.taken[1].stream);
+    // Less than a sub-stream may hold does not concern the other.
+    write(sim, *slow, std::string(200000, 's'));
+    CHECK_FALSE(write(sim, *fast, std::string(1 << 20, 'f')));
+    CHECK(reading.text.size() == 1 + (1 << 20));
+    // More does where there are no windows; then it waits, in a bound.
+    std::size_t done = 0;
+    std::function<void(std::error_code)> more = [&](std::error_code error) {
+      if (!error && ++done < 40) slow->write(Buffer::copy_of(std::string(200000, 's')), more);
+    };
+    slow->write(Buffer::copy_of(std::string(200000, 's')), more);
+    sim.run_ready();
+    CHECK(done < 40);
+    CHECK(pair.server->held() <= kStreamLimit + (256 << 10));
+    // Once it reads again everything comes.
+    Reading late;
+    late.start(*pair.taken[0].stream);
+    sim.run_ready();
+    CHECK(done == 40);
+    CHECK(late.text.size() == 1 + 41 * 200000);
+    CHECK_FALSE(write(sim, *fast, "f"));
+    CHECK(pair.server->held() == 0);
+  }
+}
+
+TEST_CASE("mux carrier: many small writes are one of the carrier's, and turns are fair") {
+  for (const Protocol& protocol : protocols()) {
+    Simulator sim(1);
+    auto [near, far] = memory_pair(sim.environment());
+    std::uint64_t operations = 0;
+    Pair pair(sim, protocol, faulty_stream(std::move(near), UINT64_MAX, {}, &operations), std::move(far));
+    std::vector<StreamPtr> streams;
+    for (int i = 0; i < 100; ++i) streams.push_back(pair.open());
+    const std::uint64_t before = operations;
+    int done = 0;
+    for (const StreamPtr& stream : streams) {
+      stream->write(Buffer::copy_of("small"), [&](std::error_code error) { done += error ? 0 : 1; });
+    }
+    sim.run_ready();
+    CHECK(done == 100);
+    CHECK(operations - before <= 2);
+    CHECK(pair.taken.size() == 100);
+  }
+}
+
+TEST_CASE("mux carrier: a fault at each operation ends everything with a clear error, once") {
+  const std::error_code fault = std::make_error_code(std::errc::connection_reset);
+  for (const Protocol& protocol : protocols()) {
+    std::uint64_t operations = 8;
+    for (std::uint64_t at = 0; at < operations; ++at) {
+      CAPTURE(at);
+      Simulator sim(1);
+      auto [near, far] = memory_pair(sim.environment(), {.segment = 700});
+      Pair pair(sim, protocol, faulty_stream(std::move(near), at, fault, &operations), std::move(far));
+      const StreamPtr a = pair.open(), b = pair.open();
+      int answers = 0;
+      if (a) a->write(Buffer::copy_of(std::string(100000, 'x')), [&](std::error_code) { ++answers; });
+      if (b) b->write(Buffer::copy_of("x"), [&](std::error_code) { ++answers; });
+      Reading reading;
+      reading.start(*a);
+      sim.run_ready();
+      for (auto& accepted : pair.taken) {
+        accepted.stream->write(Buffer::copy_of(std::string(2000, 'y')), [](std::error_code) {});
+      }
+      sim.run_ready();
+      if (!pair.client_end) break;  // behind the last operation
+      CHECK(answers == 2);
+      CHECK(*pair.client_end == fault);
+      CHECK(reading.error == fault);
+      CHECK(pair.client->streams() == 0);
+      CHECK_FALSE(pair.client->may_open());
+      CHECK_FALSE(pair.open());
+    }
+  }
+}
+
+TEST_CASE("mux carrier: a client that is gone leaves nothing behind") {
+  for (const Protocol& protocol : protocols()) {
+    Simulator sim(1);
+    Pair pair(sim, protocol);
+    std::vector<StreamPtr> streams;
+    for (int i = 0; i < 10; ++i) {
+      streams.push_back(pair.open());
+      write(sim, *streams.back(), std::string(1000, 'x'));
+    }
+    CHECK(pair.server->held() == 10000);
+    Reading reading;
+    pair.client.reset();
+    sim.run_ready();
+    REQUIRE(pair.server_end);
+    CHECK(*pair.server_end == winze::Errc::kEof);
+    CHECK(pair.server->streams() == 0);
+    reading.start(*pair.taken[0].stream);
+    sim.run_ready();
+    CHECK(reading.text.size() == 1000);  // what had come is still there
+    CHECK(reading.error == Errc::kCarrierEnded);
+    pair.taken.clear();
+    CHECK(pair.server->held() == 0);
+  }
+}
+
+TEST_CASE("mux carrier: idle without sub-streams it ends, with them it does not") {
+  for (const Protocol& protocol : protocols()) {
+    Simulator sim(1);
+    Pair pair(sim, protocol, {}, {.idle = 16s});
+    StreamPtr stream = pair.open();
+    write(sim, *stream, "x");
+    sim.run_for(60s);
+    CHECK_FALSE(pair.client_end);
+    stream.reset();
+    sim.run_for(15s);
+    CHECK_FALSE(pair.client_end);
+    sim.run_for(2s);
+    CHECK(pair.client_end);
+    CHECK(pair.server_end);
+  }
+}
+
+TEST_CASE("mux carrier: more sub-streams than are allowed are refused") {
+  for (const Protocol& protocol : protocols()) {
+    Simulator sim(1);
+    Pair pair(sim, protocol, {}, {}, {.max_streams = 1});
+    const StreamPtr first = pair.open(), second = pair.open();
+    write(sim, *first, "x");
+    write(sim, *second, "x");
+    Reading reading;
+    reading.start(*second);
+    sim.run_ready();
+    CHECK(pair.taken.size() == 1);
+    CHECK(reading.error == Errc::kReset);
+    CHECK_FALSE(write(sim, *first, "x"));
+  }
+}
+
+TEST_CASE("mux carrier: where an end closes both directions, it waits for the answer") {
+  Simulator sim(1);
+  const Protocol protocol = protocols()[0];
+  Pair pair(sim, protocol);
+  const StreamPtr stream = pair.open();
+  write(sim, *stream, "request");
+  stream->shutdown_write([](std::error_code) {});
+  Reading request, answer;
+  answer.start(*stream);
+  request.start(*pair.taken[0].stream);
+  sim.run_for(1s);
+  CHECK_FALSE(request.error);
+  write(sim, *pair.taken[0].stream, "an");
+  sim.run_for(1500ms);
+  CHECK_FALSE(request.error);  // each byte of the answer puts it off
+  sim.run_for(1s);
+  CHECK(request.error == winze::Errc::kEof);
+  write(sim, *pair.taken[0].stream, "swer");
+  pair.taken[0].stream->shutdown_write([](std::error_code) {});
+  sim.run_ready();
+  CHECK(answer.text == "answer");
+  CHECK(answer.error == winze::Errc::kEof);
+}
+
+}  // namespace
+}  // namespace winze::mux
