@@ -68,19 +68,16 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   }
 
   void finish() {
-    const auto self = std::exchange(kept, nullptr);
     if (auto report = std::exchange(done, nullptr)) report(error);
   }
 
-  // Each session leaves its record, and is awaited.
+  // Each session leaves its record before the carrier does: what ends them is posted first.
   void cancel() {
     if (!done) return;
     carrier.reset();
     for (Pending& session : sessions) session.cancel();
-    over = true;
     error = Errc::kAborted;
-    kept = shared_from_this();
-    if (sessions.empty()) asio::post(environment.executor, [self = shared_from_this()] { self->finish(); });
+    asio::post(environment.executor, [self = shared_from_this()] { self->finish(); });
   }
 
   Environment& environment;
@@ -91,7 +88,6 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   std::list<Pending> sessions;
   std::error_code error;
   bool over = false;
-  std::shared_ptr<Carriage> kept;  // until the last session has ended
 };
 
 }  // namespace

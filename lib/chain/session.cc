@@ -302,6 +302,7 @@ struct Session : std::enable_shared_from_this<Session> {
 
   void cancel() {
     if (over) return;
+    cancelled = true;
     // Whatever is under way ends with kAborted, and so does the session; a write in between has no Pending of its own.
     step.cancel();
     if (client) client->abort();
@@ -322,6 +323,7 @@ struct Session : std::enable_shared_from_this<Session> {
   TimePoint begun;
   Pending step;
   bool carried = false;
+  bool cancelled = false;
   bool reported = false;  // by others
   bool over = false;
 };
@@ -341,7 +343,10 @@ Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> i
                       StreamPtr stream, absl::AnyInvocable<void()> done) {
   auto session =
       std::make_shared<Session>(environment, std::move(inbound), std::move(known), std::move(stream), std::move(done));
-  session->open_transport(0);
+  // Not within this call: one that is refused has ended at once.
+  asio::post(environment.executor, [session] {
+    if (!session->cancelled) session->open_transport(0);
+  });
   return Pending([weak = std::weak_ptr(session)] {
     if (auto strong = weak.lock()) strong->cancel();
   });
