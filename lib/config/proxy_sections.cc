@@ -328,6 +328,10 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
   const bool has_server =
       protocol != "freedom" && protocol != "direct" && protocol != "blackhole" && protocol != "block";
   if (out.mux.enabled && !has_server) object.fail("mux", "\"" + protocol + "\" has no server that could take it apart");
+  const auto* vless = std::get_if<node::VlessOutbound>(&out.settings);
+  if (out.mux.enabled && vless != nullptr && vless->user.vision) {
+    object.fail("mux", "the flow xtls-rprx-vision is for connections that are not multiplexed");
+  }
   read_target_strategy(object);
   return out;
 }

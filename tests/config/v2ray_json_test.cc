@@ -117,6 +117,9 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {outbound(R"("protocol": "freedom", "protocol": "freedom")"), "this key is there twice"},
       {outbound(R"("protocol": "freedom", "mux": {"enabled": true})"), "outbounds[0].mux: \"freedom\" has no server"},
       {outbound(vless + R"({}, "mux": {"enabled": true, "concurrency": 1025})"), "mux.concurrency"},
+      {outbound(R"("protocol": "vless", "settings": {"address": "h", "port": 1, "id": "x", "encryption": "none",)"
+                R"("flow": "xtls-rprx-vision"}, "streamSettings": {"security": "tls"}, "mux": {"enabled": true})"),
+       "outbounds[0].mux: the flow xtls-rprx-vision"},
       {outbound(vless + R"({}, "mux": {"enabled": true, "xudpProxyUDP443": "maybe"})"), "xudpProxyUDP443"},
       {R"({"routing": {"rules": [{"type": "field"}]}})", "routing.rules: routing rules are not supported yet"},
       {R"({"routing": {"rule": []}})", "did you mean \"rules\"?"},

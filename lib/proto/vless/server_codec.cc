@@ -78,7 +78,7 @@ std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
   if (!parse_addons(addons, flow)) return Errc::kBadAddons;
   flow_ = flow.empty() ? Flow::kNone : Flow::kVision;
   if (flow_ == Flow::kNone) {
-    if (flow_of_user != Flow::kNone && command != kUdp) return Errc::kMissingFlow;
+    if (flow_of_user != Flow::kNone && (command == kTcp || command == kMux)) return Errc::kMissingFlow;
   } else {
     if (flow != kVisionName || flow_of_user != Flow::kVision || command != kTcp) return Errc::kUnsupportedFlow;
   }
