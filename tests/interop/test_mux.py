@@ -48,7 +48,8 @@ def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, kind)
     transfer(socks, origin, files, hashes, "16m.bin")
     server = echo()
     with Association(socks) as association:
-        association.check_many(server, window=16)
+        # v2ray 4.34's client garbles its carrier when several wait, whoever the server is.
+        association.check_many(server, window=1 if makers[0] == "v2ray" else 16)
 
 
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
