@@ -6,9 +6,9 @@
 //
 // Commands: 1 TCP, 2 UDP (the payload is datagrams, see datagram.h), 3 MUX (no port and address follow; stands for the
 // host of winze/proto/mux/cool.h, and has no flow here). Addons are a protobuf message {1: string flow, 2: bytes seed}.
-// The one flow, xtls-rprx-vision, is for
-// TCP over TLS 1.3: it pads the beginning of an inner TLS connection and leaves the outer TLS when the inner one
-// carries its data (StreamCodec::may_leave_below), so that nothing is sealed twice and the relay may join the sockets.
+// The one flow, xtls-rprx-vision, is for TCP over TLS 1.3: it pads the beginning of an inner TLS connection and leaves
+// the outer TLS when the inner one carries its data (StreamCodec::may_leave_below), so that nothing is sealed twice and
+// the relay may join the sockets.
 // The protocol has no standard; this follows what V2Ray 4.34, v2fly v5 and Xray send and accept.
 #pragma once
 
