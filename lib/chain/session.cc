@@ -328,28 +328,27 @@ struct Session : std::enable_shared_from_this<Session> {
   bool over = false;
 };
 
-}  // namespace
-
-Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
-              absl::AnyInvocable<void()> done) {
-  auto session = std::make_shared<Session>(environment, std::move(inbound), std::move(stream), std::move(done));
-  session->open_transport(0);
-  return Pending([weak = std::weak_ptr(session)] {
-    if (auto strong = weak.lock()) strong->cancel();
-  });
-}
-
-Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> inbound, Connection known,
-                      StreamPtr stream, absl::AnyInvocable<void()> done) {
-  auto session =
-      std::make_shared<Session>(environment, std::move(inbound), std::move(known), std::move(stream), std::move(done));
-  // Not within this call: one that is refused has ended at once.
-  asio::post(environment.executor, [session] {
+// Not within the call that serves it: one that is refused ends at once.
+Pending begin(std::shared_ptr<Session> session) {
+  asio::post(session->environment.executor, [session] {
     if (!session->cancelled) session->open_transport(0);
   });
   return Pending([weak = std::weak_ptr(session)] {
     if (auto strong = weak.lock()) strong->cancel();
   });
+}
+
+}  // namespace
+
+Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
+              absl::AnyInvocable<void()> done) {
+  return begin(std::make_shared<Session>(environment, std::move(inbound), std::move(stream), std::move(done)));
+}
+
+Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> inbound, Connection known,
+                      StreamPtr stream, absl::AnyInvocable<void()> done) {
+  return begin(
+      std::make_shared<Session>(environment, std::move(inbound), std::move(known), std::move(stream), std::move(done)));
 }
 
 }  // namespace winze::chain

@@ -261,6 +261,19 @@ TEST_CASE("session: what cannot be dialed is refused in the protocol's words, an
   }
 }
 
+TEST_CASE("session: what nothing holds up ends outside the call that serves it") {
+  Fixture f;
+  f.inbound->make_proxy = nullptr;  // dokodemo-door
+  f.inbound->router = [](const Connection&) { return Route{}; };
+  auto [near, far] = memory_pair(f.sim.environment());
+  f.session = serve(f.sim.environment(), f.inbound, std::move(far), [&] { f.ended = 0s; });
+  CHECK(!f.ended);
+  f.sim.run_ready();
+  REQUIRE(f.ended);
+  REQUIRE(f.records.size() == 1);
+  CHECK(f.records[0].error == Errc::kRefusedPolicy);
+}
+
 TEST_CASE("session: the handshake's time is that of all layers together") {
   Fixture f;
   f.inbound->transports.push_back({.name = "proxy-protocol",

@@ -114,7 +114,8 @@ struct Inbound {
   std::function<void(const Connection&)> on_end;  // may be empty
 };
 
-// Serves `stream`. Dropping the Pending ends the connection. `done` is called after on_end.
+// Serves `stream`. Dropping the Pending ends the connection. `done` is called after on_end, never
+// inside this call.
 Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, StreamPtr stream,
               absl::AnyInvocable<void()> done);
 // Serves a UDP session of `source` by relaying it to the inbound's destination, or where none is set to those that its
