@@ -204,7 +204,7 @@ tunnel_in_spaces() {
   client=$!
   running+=("$client")
   wait_line "$work/ipsec-client.log" "child net up"
-  ip netns exec "$far" iperf3 -s -B 10.2.0.1 >"$work/iperf3.log" 2>&1 &
+  ip netns exec "$far" iperf3 -s --forceflush -B 10.2.0.1 >"$work/iperf3.log" 2>&1 &
   running+=($!)
   wait_line "$work/iperf3.log" "listening"
   echo

@@ -125,7 +125,7 @@ class Sites(contextlib.AbstractContextManager):
     @contextlib.contextmanager
     def transferring(self, version=4, source=None, to=None, amount=("-t", "3")):
         """iperf3 all the while."""
-        server = Running(["ip", "netns", "exec", self.far.name, "iperf3", "-s", "-1", "-p", "5201"], self.folder / "iperf3.log")
+        server = Running(["ip", "netns", "exec", self.far.name, "iperf3", "-s", "-1", "--forceflush", "-p", "5201"], self.folder / "iperf3.log")
         try:
             deadline = time.monotonic() + 5
             while "listening" not in server.log and time.monotonic() < deadline:
