@@ -58,13 +58,15 @@ SaInfo Sa::info() const {
 
 void Sa::queue(Task task) { tasks_.push_back(std::move(task)); }
 
+// An IKE SA that was replaced, or ends, says nothing any more but that.
+bool Sa::may_start(const Task& task) const noexcept {
+  return state_ == State::kUp || task.kind == Task::Kind::kDeleteIke;
+}
+
 void Sa::pump(TimePoint now) {
   while (!active_ && !doomed) {
-    const auto next = std::ranges::find_if(tasks_, [&](const Task& task) {
-      if (task.not_before > now) return false;
-      // An IKE SA that was replaced, or ends, says nothing else any more.
-      return state_ == State::kUp || task.kind == Task::Kind::kDeleteIke;
-    });
+    const auto next =
+        std::ranges::find_if(tasks_, [&](const Task& task) { return task.not_before <= now && may_start(task); });
     if (next == tasks_.end()) return;
     Task task = std::move(*next);
     tasks_.erase(next);
@@ -162,8 +164,10 @@ bool Sa::close(TimePoint now) {
   }
   // What is on its way gets no answer that matters any more.
   tasks_.clear();
+  if (active_) give_up_spi(active_->child_spi);
   active_.reset();
   state_ = State::kClosing;
+  rekey_at_ = reauth_at_ = probe_at_ = kNever;
   queue({.kind = Task::Kind::kDeleteIke});
   pump(now);
   return true;
@@ -230,7 +234,9 @@ TimePoint Sa::next_due() const {
     next = std::min(next, active_->resend_at);
   } else {
     next = std::min(next, probe_at_);
-    for (const Task& task : tasks_) next = std::min(next, task.not_before);
+    for (const Task& task : tasks_) {
+      if (may_start(task)) next = std::min(next, task.not_before);
+    }
   }
   for (const auto& child : children_) next = std::min({next, child->rekey_at, child->expire_at});
   for (const auto& [at, inbound] : leaving_) next = std::min(next, at);

@@ -118,6 +118,12 @@ struct Signing {
   std::optional<absl::StatusOr<ByteVector>> result;
 };
 
+// The same for a step of EAP.
+struct EapStep {
+  bool late = false;
+  std::optional<eap::Step> result;
+};
+
 struct OwnAuth {
   std::uint8_t method = 0;
   ByteVector data;
@@ -143,6 +149,15 @@ struct Handshake {
   HashNumbers peer_hashes;
   std::shared_ptr<Signing> signing;
   std::optional<OwnAuth> own_auth;
+  // EAP
+  std::unique_ptr<eap::Peer> eap_peer;
+  std::unique_ptr<eap::Authenticator> authenticator;
+  std::shared_ptr<EapStep> step;  // that is under way
+  bool server_proved = false;
+  bool eap_done = false;
+  bool eap_alone = false;    // RFC 5998
+  ByteVector first_request;  // its payloads: what the last one is answered for
+  PayloadType first_type{};
 };
 
 // Fragments of one message (RFC 7383 section 2.6).
@@ -153,6 +168,8 @@ struct Fragments {
   std::size_t bytes = 0;
   std::vector<std::pair<std::uint16_t, ByteVector>> parts;
 };
+
+void write_certificates(PayloadWriter& out, const LocalAuth& local);
 
 // Whether a connection of a responder is for those who come this way.
 bool is_for(const Connection& connection, const Path& path);
@@ -219,6 +236,7 @@ class Sa : public Timed {
 
   // --- sa.cc
   void queue(Task task);
+  bool may_start(const Task& task) const noexcept;
   void pump(TimePoint now);
   void start(TimePoint now, Task task);
   void set_ike_timers(TimePoint now);
@@ -294,6 +312,20 @@ class Sa : public Timed {
   const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
   ByteVector auth_octets(bool of_initiator, const Identity& identity) const;
   bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
+
+  // --- sa_eap.cc
+  const Secret& eap_key(bool of_initiator) const;
+  ByteVector eap_auth(bool of_initiator) const;
+  absl::Status verify_eap_auth(const Contents& contents) const;
+  eap::StepHandler step_handler();
+  std::optional<eap::Step> take_step();
+  void on_eap_response(TimePoint now, const Contents& contents);
+  bool server_proves(TimePoint now, const Contents& contents);
+  void take_client_step(TimePoint now);
+  void begin_eap(TimePoint now, const Contents& contents);
+  void on_eap_request(TimePoint now, const Contents& contents);
+  void take_server_step(TimePoint now);
+  void finish_eap(TimePoint now, const Contents& contents);
 
   // --- sa_child.cc
   // What of a child SA was settled in an exchange, by either end.
@@ -379,6 +411,7 @@ class Sa : public Timed {
   ConnectionPtr connection_;
   Path path_;
   Identity remote_;
+  std::string eap_identity_;
   std::vector<IpAddress> assigned_;  // by the configuration payload, to the client of the two
   Proposal proposal_;
   Suite suite_;

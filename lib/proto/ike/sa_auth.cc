@@ -10,6 +10,18 @@ namespace {
 
 constexpr std::uint8_t kSharedKey = 2;  // authentication method
 
+// Whether a peer that opens so means to prove itself by `method`.
+bool fits(AuthMethod method, const Contents& contents) {
+  if (!contents.auth) return method == AuthMethod::kEap;
+  return method == (contents.auth->method == kSharedKey ? AuthMethod::kPsk : AuthMethod::kPublicKey);
+}
+
+// RFC 5998 section 4: only methods that prove the server as well.
+bool is_safe_alone(const eap::PeerOptions& options) {
+  return !options.methods.empty() &&
+         std::ranges::all_of(options.methods, [](eap::Method m) { return eap::is_safe_alone(m); });
+}
+
 }  // namespace
 
 Identity Sa::own_identity() const {
@@ -86,6 +98,7 @@ bool Sa::sign(TimePoint now, Bytes octets) {
 
 void Sa::on_signed(TimePoint now) {
   if (state_ != State::kAuth) return;
+  if (initiator_ && handshake_->eap_peer) return take_client_step(now);
   if (initiator_) return send_auth(now);
   continue_pending(now);
 }
@@ -120,16 +133,12 @@ absl::Status Sa::verify_auth(const Contents& contents) const {
              : absl::UnauthenticatedError("its signature is not right");
 }
 
-namespace {
-
 void write_certificates(PayloadWriter& out, const LocalAuth& local) {
   if (local.method != AuthMethod::kPublicKey || !local.certificate) return;
   for (const Certificate& certificate : local.certificate->chain) {
     write_certificate(out, PayloadType::kCertificate, kX509Signature, certificate.der());
   }
 }
-
-}  // namespace
 
 // --- Initiator
 
@@ -147,9 +156,17 @@ void Sa::prove(TimePoint now) {
 }
 
 void Sa::send_auth(TimePoint now) {
-  if (!make_auth(now)) return;
   Handshake& h = *handshake_;
   const Connection& c = *connection_;
+  const bool by_eap = c.local.method == AuthMethod::kEap;
+  if (by_eap) {
+    if (!c.local.eap || (c.local.eap_only && !is_safe_alone(*c.local.eap))) {
+      return end(now, reason(Cause::kUnsupported, "no EAP method that may be used here"), false);
+    }
+    h.eap_peer = std::make_unique<eap::Peer>(*c.local.eap, host_.random);
+  } else if (!make_auth(now)) {
+    return;
+  }
   Buffer inner(1024);
   PayloadWriter out(inner);
   write_id(out, PayloadType::kIdInitiator, own_identity());
@@ -157,7 +174,8 @@ void Sa::send_auth(TimePoint now) {
   if (c.send_initial_contact && h.replaces == SaId{}) write_notify(out, notify::kInitialContact);
   if (c.remote.verifier) write_certificate_request(out, *c.remote.verifier);
   if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
-  write_auth(out, h.own_auth->method, h.own_auth->data);
+  if (!by_eap) write_auth(out, h.own_auth->method, h.own_auth->data);
+  if (by_eap && c.local.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
   const bool child = c.start_children != 0 && !c.children.empty();
   if (!child && !h.peer_childless) {
     return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
@@ -173,14 +191,16 @@ void Sa::send_auth(TimePoint now) {
 
 void Sa::on_auth_response(TimePoint now, const Contents& contents) {
   Handshake& h = *handshake_;
-  if (!contents.auth || !contents.id_r) {
+  const bool by_eap = h.eap_peer != nullptr;
+  if (by_eap && !h.eap_done) return on_eap_response(now, contents);
+  if (!contents.auth || (!contents.id_r && !by_eap)) {
     const NotifyView* const error = contents.error();
     give_up_spi(h.child_spi);
     if (error == nullptr) return end(now, reason(Cause::kMisbehaved, "an IKE_AUTH response without AUTH"), false);
     return end(now, reason(Cause::kRefusedByPeer, "", error->type), false);
   }
-  remote_ = *contents.id_r;
-  absl::Status proved = verify_auth(contents);
+  if (!by_eap) remote_ = *contents.id_r;
+  absl::Status proved = by_eap ? verify_eap_auth(contents) : verify_auth(contents);
   if (proved.ok() && !connection_->remote.id.matches(remote_)) {
     proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
   }
@@ -225,6 +245,7 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
                 .initiator = initiator_,
                 .local = own_identity(),
                 .remote = remote_,
+                .eap_identity = eap_identity_,
                 .path = path_,
                 .proposal = proposal_,
                 .local_nat = local_nat_,
@@ -237,6 +258,7 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
 // --- Responder
 
 void Sa::on_auth_request(TimePoint now, const Contents& contents) {
+  if (!handshake_->first_request.empty()) return on_eap_request(now, contents);
   if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
   remote_ = *contents.id_i;
   if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now)) return;
@@ -264,7 +286,12 @@ bool Sa::choose_connection(TimePoint now, const Contents& contents) {
     return false;
   }
   const auto& all = host_.options.connections;
-  const auto found = std::ranges::find_if(all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r); });
+  auto found = std::ranges::find_if(
+      all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r) && fits(c->remote.method, contents); });
+  // Where none fits how the peer proves itself, the first of its name says what it should have done.
+  if (found == all.end()) {
+    found = std::ranges::find_if(all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r); });
+  }
   if (found == all.end()) {
     fail_auth(now, reason(Cause::kNoConnection, remote_.to_string()), notify::kAuthenticationFailed);
     return false;
@@ -280,6 +307,11 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
     fail_auth(now, reason(cause, std::move(text)), notify::kAuthenticationFailed);
     return false;
   };
+  if (connection_->remote.method == AuthMethod::kEap) {
+    if (contents.auth) return fail(Cause::kAuthentication, "the peer does not use EAP");
+    begin_eap(now, contents);
+    return false;
+  }
   if (!contents.auth) return fail(Cause::kUnsupported, "the peer wants EAP, which this connection has not");
   if (!pending_->psk && !connection_->remote.psk.empty()) pending_->psk = connection_->remote.psk;
   const bool by_secret = connection_->remote.method == AuthMethod::kPsk ||
@@ -302,7 +334,7 @@ bool Sa::authorize(TimePoint) {
   if (!connection_->ask_authorize || pending_->allowed) return true;
   pending_->asked = Asked::kAuthorize;
   pending_->question = host_.ask(*this);
-  host_.tell(AskAuthorize{pending_->question, id, connection_, remote_, path_});
+  host_.tell(AskAuthorize{pending_->question, id, connection_, remote_, eap_identity_, path_});
   return false;
 }
 
@@ -311,7 +343,7 @@ bool Sa::assign_addresses(TimePoint, const Contents& contents) {
   if (pending_->configuration || !asked || !connection_->pool || contents.configuration.addresses.empty()) return true;
   pending_->asked = Asked::kAddresses;
   pending_->question = host_.ask(*this);
-  host_.tell(AskAddresses{pending_->question, id, connection_, remote_, contents.configuration});
+  host_.tell(AskAddresses{pending_->question, id, connection_, remote_, eap_identity_, contents.configuration});
   return false;
 }
 
@@ -348,8 +380,10 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   Buffer inner(512);
   PayloadWriter out(inner);
   const Identity own = own_identity();
-  write_id(out, PayloadType::kIdResponder, own);
-  write_certificates(out, connection_->local);
+  if (!handshake_->authenticator) {
+    write_id(out, PayloadType::kIdResponder, own);
+    write_certificates(out, connection_->local);
+  }
   write_auth(out, handshake_->own_auth->method, handshake_->own_auth->data);
   if (asked && !no_address) write_configuration(out, ConfigurationType::kReply, reply);
   if (child.error != 0) {

@@ -152,6 +152,7 @@ Sa& Sa::make_successor(TimePoint now, bool initiator, const SpiPair& spis, const
   made->mobike_ = mobike_;
   made->client_ = client_;
   made->remote_ = remote_;
+  made->eap_identity_ = eap_identity_;
   made->assigned_ = assigned_;
   made->take_keys(std::move(seed), nonce_i, nonce_r);
   made->keys_.pi = made->keys_.pr = Secret();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
 #include "winze/crypto/certificate.h"
+#include "winze/proto/eap/authenticator.h"
+#include "winze/proto/eap/peer.h"
 #include "winze/proto/esp/mode.h"
 #include "winze/proto/ike/identity.h"
 #include "winze/proto/ike/proposal.h"
@@ -31,6 +34,10 @@ struct LocalAuth {
   Secret psk;   // empty: the engine asks (AskPsk)
   // kPublicKey, and as responder with kEap for the peer. The key may sign later (EngineOptions::wake).
   std::shared_ptr<const CertificateIdentity> certificate;
+  // kEap, as initiator. The peer proves itself before a packet of it leaves: by RemoteAuth::method, but with `eap_only`
+  // (RFC 5998), which is for methods that are safe alone, and is refused with others.
+  std::shared_ptr<const eap::PeerOptions> eap;
+  bool eap_only = false;
 };
 
 // What a peer has to prove.
@@ -42,6 +49,8 @@ struct RemoteAuth {
   // EngineOptions::wall_clock.
   std::shared_ptr<const CertificateVerifier> verifier;
   Revocation revocation = Revocation::kIfKnown;
+  // kEap, as responder: leads one conversation.
+  std::function<std::unique_ptr<eap::Authenticator>()> eap;
 };
 
 // One end of a child SA's traffic.

@@ -65,6 +65,7 @@ struct Up {
   ConnectionPtr connection;
   bool initiator = false;
   Identity local, remote;
+  std::string eap_identity;  // who proved itself by EAP, at a gateway
   Path path;
   Proposal proposal;                           // the chosen transforms
   bool local_nat = false, remote_nat = false;  // a NAT stands before that end
@@ -162,6 +163,7 @@ struct AskAuthorize {
   SaId sa{};
   ConnectionPtr connection;
   Identity remote;
+  std::string eap_identity;
   Path path;
 };
 // Which addresses does this client get? -> Configuration, of which `addresses` count, and dns, subnets and domains are
@@ -172,6 +174,7 @@ struct AskAddresses {
   SaId sa{};
   ConnectionPtr connection;
   Identity remote;
+  std::string eap_identity;
   Configuration wish;
 };
 // Which part of what the peer proposes, and of what our configuration allows, is taken? -> ip::SelectorPair. Asked

@@ -1,0 +1,207 @@
+// EAP within IKE_AUTH (RFC 7296 section 2.16, RFC 5998): between the first request, which has no AUTH, and the last,
+// which has one made with the key that EAP gave.
+//
+//   IDi, SAi2, TSi, TSr   -->
+//                         <--  IDr, CERT, AUTH, EAP
+//   EAP                   -->
+//                         <--  EAP ... success
+//   AUTH                  -->
+//                         <--  AUTH, SAr2, TSi, TSr
+#include <absl/status/status.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sa.h"
+
+namespace winze::ike {
+namespace {
+
+constexpr std::uint8_t kSharedKey = 2;
+
+std::string text_of(const eap::Step& step) {
+  std::string text = step.error.message();
+  if (!step.detail.empty()) text += ": " + step.detail;
+  return text;
+}
+
+}  // namespace
+
+// The key of both AUTH payloads after EAP: the method's, or, where it makes none, SK_pi and SK_pr.
+const Secret& Sa::eap_key(bool of_initiator) const {
+  const Handshake& h = *handshake_;
+  const Secret& msk = h.eap_peer ? h.eap_peer->msk() : h.authenticator->msk();
+  return !msk.empty() ? msk : of_initiator ? keys_.pi : keys_.pr;
+}
+
+ByteVector Sa::eap_auth(bool of_initiator) const {
+  const Identity identity = of_initiator == initiator_ ? own_identity() : remote_;
+  const Secret mac = shared_secret_auth(suite_.prf, eap_key(of_initiator).span(), auth_octets(of_initiator, identity));
+  return {mac.span().begin(), mac.span().end()};
+}
+
+absl::Status Sa::verify_eap_auth(const Contents& contents) const {
+  const bool right = contents.auth && contents.auth->method == kSharedKey &&
+                     constant_time_equal(contents.auth->data, eap_auth(!initiator_));
+  return right ? absl::OkStatus() : absl::UnauthenticatedError("its AUTH does not fit what EAP agreed on");
+}
+
+// What one end of EAP says, now or later.
+eap::StepHandler Sa::step_handler() {
+  const auto step = handshake_->step = std::make_shared<EapStep>();
+  return [step, waker = host_.waker, spi = own_spi()](eap::Step made) {
+    step->result = std::move(made);
+    if (!step->late) return;
+    waker->ready.push_back(spi);
+    if (waker->wake) waker->wake();
+  };
+}
+
+std::optional<eap::Step> Sa::take_step() {
+  const auto step = handshake_->step;
+  if (!step) return std::nullopt;
+  step->late = true;
+  if (!step->result) return std::nullopt;
+  handshake_->step.reset();
+  return std::move(step->result);
+}
+
+// --- The client
+
+void Sa::on_eap_response(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (!h.server_proved && !server_proves(now, contents)) return;
+  if (!contents.eap) {
+    const NotifyView* const error = contents.error();
+    return end(now,
+               error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type)
+                                : reason(Cause::kMisbehaved, "no EAP where there should be"),
+               false);
+  }
+  h.eap_peer->receive(*contents.eap, step_handler());
+  take_client_step(now);
+}
+
+// RFC 7296 section 2.16: the server proves itself first, but where the method does it as well (RFC 5998).
+bool Sa::server_proves(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (!contents.id_r) {
+    const NotifyView* const error = contents.error();
+    end(now, error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type) : reason(Cause::kMisbehaved, "no IDr"),
+        false);
+    return false;
+  }
+  remote_ = *contents.id_r;
+  absl::Status proved = contents.auth ? verify_auth(contents)
+                        : connection_->local.eap_only
+                            ? absl::OkStatus()
+                            : absl::UnauthenticatedError("it begins EAP and has not proved who it is");
+  if (proved.ok() && !connection_->remote.id.matches(remote_)) {
+    proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
+  }
+  if (!proved.ok()) {
+    say_farewell(notify::kAuthenticationFailed);
+    end(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())), false);
+    return false;
+  }
+  h.server_proved = true;
+  return true;
+}
+
+void Sa::take_client_step(TimePoint now) {
+  auto step = take_step();
+  if (!step) return;
+  Buffer inner(512);
+  PayloadWriter out(inner);
+  switch (step->kind) {
+    case eap::Step::Kind::kSend:
+      out.add(PayloadType::kEap, step->packet);
+      break;
+    case eap::Step::Kind::kSuccess:
+      handshake_->eap_done = true;
+      write_auth(out, kSharedKey, eap_auth(true));
+      break;
+    case eap::Step::Kind::kFailure:
+      return end(now, reason(Cause::kRefusedByPeer, "EAP: " + text_of(*step)), false);
+    case eap::Step::Kind::kDiscard:
+      return end(now, reason(Cause::kMisbehaved, "EAP that is not of this conversation"), false);
+  }
+  send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span());
+}
+
+// --- The gateway
+
+void Sa::begin_eap(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (!connection_->remote.eap) {
+    return fail_auth(now, reason(Cause::kUnsupported, "the connection has no EAP"), notify::kAuthenticationFailed);
+  }
+  // RFC 5998: a client that trusts its method alone may be taken at its word where this end has nothing to show.
+  h.eap_alone = connection_->local.method == AuthMethod::kEap && contents.has(notify::kEapOnlyAuthentication);
+  if (!h.eap_alone && !make_auth(now)) return;
+  if (!h.step) {
+    h.authenticator = connection_->remote.eap();
+    h.authenticator->begin(step_handler());
+  }
+  take_server_step(now);
+}
+
+void Sa::on_eap_request(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (h.eap_done) return finish_eap(now, contents);
+  if (!h.step) {
+    if (!contents.eap) return fail_auth(now, reason(Cause::kMisbehaved, "no EAP"), notify::kAuthenticationFailed);
+    h.authenticator->receive(*contents.eap, step_handler());
+  }
+  take_server_step(now);
+}
+
+void Sa::take_server_step(TimePoint now) {
+  auto step = take_step();
+  if (!step) return;
+  Handshake& h = *handshake_;
+  if (step->kind == eap::Step::Kind::kDiscard) {
+    pending_.reset();  // as if it had not come: it may come again
+    return;
+  }
+  Buffer inner(512);
+  PayloadWriter out(inner);
+  if (h.first_request.empty()) {
+    h.first_request = pending_->payloads;
+    h.first_type = pending_->first;
+    write_id(out, PayloadType::kIdResponder, own_identity());
+    if (h.own_auth) {
+      write_certificates(out, connection_->local);
+      write_auth(out, h.own_auth->method, h.own_auth->data);
+    }
+  }
+  out.add(PayloadType::kEap, step->packet);
+  respond_pending(now, out, inner);
+  h.eap_done = step->kind == eap::Step::Kind::kSuccess;
+  if (step->kind == eap::Step::Kind::kFailure) {
+    end(now, reason(Cause::kAuthentication, remote_.to_string() + ": EAP: " + text_of(*step)), true);
+  }
+}
+
+// The last request: its AUTH, and what the first one asked for.
+void Sa::finish_eap(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
+  if (!pending_->verified) {
+    const absl::Status proved = verify_eap_auth(contents);
+    if (!proved.ok()) {
+      return fail_auth(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())),
+                       notify::kAuthenticationFailed);
+    }
+    pending_->verified = true;
+    h.own_auth = OwnAuth{kSharedKey, eap_auth(false)};
+    eap_identity_ = h.authenticator->identity();
+  }
+  const ByteVector first = h.first_request;
+  PayloadChain chain;
+  Contents asked;
+  if (!chain.decode(h.first_type, first) || !asked.decode(chain)) return;
+  if (!authorize(now) || !assign_addresses(now, asked)) return;
+  answer_auth(now, asked);
+}
+
+}  // namespace winze::ike
