@@ -2,9 +2,11 @@
 import contextlib
 import hashlib
 import http.server
+import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -49,10 +51,23 @@ def require_maker(maker):
     require(shutil.which(program), f"{program} is not there{hint}")
 
 
+# Below the ports that the system gives to clients: none of these is taken between here and its server's start.
+PORTS = range(10240, 32768)
+_ports = itertools.cycle(PORTS)
+for _ in range(random.randrange(len(PORTS))):  # another run has others
+    next(_ports)
+
+
 def free_port(host=HOST):
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """A port that nobody uses, by TCP or by UDP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in _ports:
+        with socket.socket(family, socket.SOCK_STREAM) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                tcp.bind((host, port))
+                udp.bind((host, port))
+                return port
 
 
 def wait_port(port, host=HOST, seconds=15, process=None):
