@@ -47,6 +47,12 @@ struct Fixture {
     });
     sim.run_ready();
   }
+  // What reads still is called back.
+  ~Fixture() {
+    carrier.reset();
+    session.cancel();
+    sim.run_ready();
+  }
 
   StreamPtr open(std::string_view host) {
     StreamPtr stream = carrier->open_stream({.destination = Destination(host, 80)});
