@@ -87,7 +87,9 @@ absl::Status read_security(Parameters& from, std::string_view otherwise, Json& s
 
 absl::Status read_transport(Parameters& from, Json& stream) {
   std::string type = lower(from.take("type"));
-  const std::string header = lower(from.take("headerType")), host = from.take("host"), path = from.take("path");
+  const std::string header = lower(from.take("headerType")), host = from.take("host");
+  std::string path = from.take("path");
+  if (!path.starts_with('/')) path.insert(0, "/");
   if (absl::Status status = refuse(from, {"fm"}, "masks are not supported"); !status.ok()) return status;
   if (type.empty() || type == "raw") type = "tcp";
   if (type == "websocket") type = "ws";
@@ -97,7 +99,7 @@ absl::Status read_transport(Parameters& from, Json& stream) {
     return wrong("type", in_quotes(type) + " is not supported; accepted are tcp, ws and httpupgrade");
   }
   stream["network"] = type;
-  Json settings = {{"path", path.empty() ? "/" : path}};
+  Json settings = {{"path", std::move(path)}};
   if (!host.empty()) settings["host"] = host;
   stream[type == "ws" ? "wsSettings" : "httpupgradeSettings"] = std::move(settings);
   return absl::OkStatus();
