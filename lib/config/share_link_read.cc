@@ -241,6 +241,11 @@ absl::StatusOr<Json> read_shadowsocks(std::string_view text) {
   return Json{{"protocol", "shadowsocks"}, {"settings", std::move(settings)}};
 }
 
+bool is_utf8(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace) ==
+         value.dump(-1, ' ', false, Json::error_handler_t::ignore);
+}
+
 absl::StatusOr<Json> read_link(std::string_view link) {
   constexpr std::string_view kBlank = " \t\r\n";
   while (!link.empty() && kBlank.find(link.front()) != kBlank.npos) link.remove_prefix(1);
@@ -259,6 +264,7 @@ absl::StatusOr<Json> read_link(std::string_view link) {
   if (scheme == "vmess") read = read_vmess(rest, name);
   if (scheme == "ss") read = read_shadowsocks(rest);
   if (!read.ok()) return read.status();
+  if (!is_utf8(*read)) return wrong("link", "is not UTF-8 before its name");
   Json out = Json::object();
   if (!name.empty()) out["tag"] = name;
   out.update(*read);
