@@ -197,6 +197,16 @@ TEST_CASE("share links: read as an outbound") {
   CHECK(outbound->stream.ws.path == "/ray");
   CHECK(outbound->stream.ws.early_data == 2048);
   CHECK(outbound->stream.tls);
+  const auto without_slash = read_share_link("vless://x@a.test:443?type=ws&path=ray#n");
+  REQUIRE_MESSAGE(without_slash.ok(), message_of(without_slash.status()));
+  CHECK(without_slash->stream.ws.path == "/ray");
+}
+
+TEST_CASE("share links: only the name may be other than UTF-8") {
+  const auto named = read_share_link("vless://x@a.test:443#caf%E9");
+  REQUIRE_MESSAGE(named.ok(), message_of(named.status()));
+  CHECK(named->tag == "caf\xEF\xBF\xBD");
+  CHECK(message_of(read_share_link("trojan://caf%E9@a.test:443#n").status()) == "link: is not UTF-8 before its name");
 }
 
 }  // namespace
