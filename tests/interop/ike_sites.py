@@ -3,14 +3,13 @@
     10.1.0.1, fd01::1 (near) -- wire 192.0.2.1, 2001:db8::1 -- 192.0.2.2, 2001:db8::2 -- (far) 10.2.0.1, fd02::1
 """
 import contextlib
-import os
 import pathlib
 import re
 import signal
-import subprocess
+import sys
 import time
 
-from harness import BIN, Running
+from harness import BIN
 from spaces import Space, sh
 from strongswan import StrongSwan
 
@@ -47,22 +46,148 @@ def merge(base, *more):
     return out
 
 
-class Sites(contextlib.AbstractContextManager):
-    def __init__(self, name, folder):
-        self.folder = pathlib.Path(folder) / name
-        self.folder.mkdir()
+STREAM = pathlib.Path(__file__).with_name("tcp_stream.py")
+STREAM_PORT = "5210"
+
+
+def wait_text(process, text, count=1, seconds=15):
+    """Until the log of a running process has it so many times."""
+    deadline = time.monotonic() + seconds
+    while process.log.count(text) < count:
+        assert process.process.poll() is None, f"ended: {process.log}"
+        assert time.monotonic() < deadline, f"no {text!r}: {process.log}"
+        time.sleep(0.03)
+
+
+class Ends:
+    """winze in the namespace `near`, a peer in `far`, and what goes between the networks behind them."""
+
+    def __init__(self, folder, near, far):
+        self.folder, self.near, self.far = pathlib.Path(folder), near, far
         self.stack = contextlib.ExitStack()
-        self.near, self.far = self.space(f"{name}-n"), self.space(f"{name}-f")
+        self.winze = None
+        self.streams = None  # the server of tcp_stream.py
+
+    # --- winze ---
+
+    def start_winze(self, role, text, pki=None, *arguments):
+        """`role`: client or gateway."""
+        home = self.folder / f"winze-{role}"
+        home.mkdir(exist_ok=True)
+        if pki is not None:
+            pki.copy_to(home)
+        (home / "swanctl.conf").write_text(text)
+        self.winze = self.near.start(self.folder / f"{role}.log", BIN / f"ipsec_{role}", "-c", home / "swanctl.conf",
+                                     "--interface", "tun", *arguments)
+        self.stack.callback(self.winze.stop)
+        self.wait_winze("listening at" if role == "gateway" else "up with")
+        return self.winze
+
+    def wait_winze(self, text, count=1, seconds=15):
+        wait_text(self.winze, text, count, seconds)
+
+    def address_given(self):
+        """The client's virtual address, as winze tells it at either end."""
+        return re.search(r", address ([0-9.]+)/32", self.winze.log).group(1)
+
+    def rekey_near(self):
+        self.winze.signal(signal.SIGUSR1)
+
+    # --- traffic ---
+
+    def ping(self, version=4, source=None, to=None, count=3, size=56, space=None):
+        (space or self.near).run("ping", f"-{version}", "-c", str(count), "-i", "0.05", "-W", "5", "-s", str(size),
+                                 "-I", source or INNER_NEAR[version], to or INNER_FAR[version])
+
+    def transfer(self, version=4, source=None, to=None, amount=("-n", "3M")):
+        with self.transferring(version, source, to, amount):
+            pass
+
+    @contextlib.contextmanager
+    def transferring(self, version=4, source=None, to=None, amount=("-t", "2")):
+        """iperf3 all the while."""
+        server = self.far.start(self.folder / "iperf3.log", "iperf3", "-s", "-1", "--forceflush", "-p", "5201")
+        try:
+            wait_text(server, "listening")
+            client = self.near.start(self.folder / "iperf3-client.log", "iperf3", "-c", to or INNER_FAR[version], "-B",
+                                     source or INNER_NEAR[version], *amount, "--connect-timeout", "5000")
+            yield
+            assert client.process.wait(40) == 0, client.log
+        finally:
+            server.stop()
+
+    def use(self, version=4, **ends):
+        self.ping(version, **ends)
+        self.transfer(version, **ends)
+
+    @contextlib.contextmanager
+    def pinging(self, version=4, source=None, to=None, lost=0):
+        """Pings all the while, and some answers behind it; at most so many may be lost."""
+        ping = self.near.start(self.folder / "ping.log", "ping", f"-{version}", "-i", "0.02", "-W", "2", "-I",
+                               source or INNER_NEAR[version], to or INNER_FAR[version])
+
+        def answered():
+            return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", ping.log)}
+
+        try:
+            yield
+            time.sleep(0.1)
+            last, deadline = max(answered(), default=0), time.monotonic() + 10
+            while max(answered(), default=0) < last + 5:
+                assert time.monotonic() < deadline, f"no answers any more: {ping.log[-500:]}"
+                time.sleep(0.05)
+        finally:
+            ping.signal(signal.SIGINT)
+            ping.process.wait(10)
+        # Those behind the last answer may still be on their way.
+        missing = max(answered()) - len(answered())
+        assert missing <= lost, f"{missing} of {max(answered())} pings were lost"
+
+    @contextlib.contextmanager
+    def streaming(self, version=4, source=None, to=None):
+        """A TCP stream all the while, each byte of which is checked."""
+        self.serve_streams()
+        stream = self.near.start(self.folder / "stream.log", sys.executable, STREAM, "run", source or INNER_NEAR[version],
+                                 to or INNER_FAR[version], STREAM_PORT)
+        try:
+            wait_text(stream, "flowing")
+            yield
+            stream.signal(signal.SIGINT)
+            assert stream.process.wait(30) == 0, stream.log
+        finally:
+            stream.stop()
+
+    def serve_streams(self):
+        if self.streams is None:
+            self.streams = self.far.start(self.folder / "streams.log", sys.executable, STREAM, "serve", STREAM_PORT)
+            self.stack.callback(self.streams.stop)
+            wait_text(self.streams, "ready")
+
+    @contextlib.contextmanager
+    def carrying(self, version=4, source=None, to=None, lost=0):
+        """Pings, of which at most so many may be lost, and a TCP stream, all the while."""
+        with self.streaming(version, source, to), self.pinging(version, source, to, lost):
+            yield
+
+
+class Sites(Ends, contextlib.AbstractContextManager):
+    """Both in namespaces of their own, and strongSwan as the peer."""
+
+    def __init__(self, name, folder):
+        stack = contextlib.ExitStack()
+        spaces = []
+        for end in "nf":
+            spaces.append(Space(f"{name}-{end}"))
+            stack.callback(spaces[-1].close)
+        folder = pathlib.Path(folder) / name
+        folder.mkdir()
+        super().__init__(folder, *spaces)
+        self.stack = stack
         self.join(self.near, self.far, "wire")
         for space, addresses in ((self.near, INNER_NEAR), (self.far, INNER_FAR)):
             space.ip("addr", "add", addresses[4] + "/24", "dev", "lo")
             space.ip("addr", "add", addresses[6] + "/64", "dev", "lo", "nodad")
-        self.winze = self.swan = None
-
-    def space(self, name):
-        space = Space(name)
-        self.stack.callback(space.close)
-        return space
+        self.swan = None
 
     @staticmethod
     def join(a, b, name):
@@ -82,80 +207,10 @@ class Sites(contextlib.AbstractContextManager):
                 print(self.swan.log[-6000:])
         self.stack.close()
 
-    # --- the ends ---
-
     def start_swan(self, text, pki=None, **options):
         self.swan = StrongSwan(self.far, self.folder, text, pki, **options)
         self.stack.callback(self.swan.stop)
         return self.swan
-
-    def start_winze(self, role, text, pki=None, *arguments):
-        """`role`: client or gateway."""
-        home = self.folder / f"winze-{role}"
-        home.mkdir(exist_ok=True)
-        if pki is not None:
-            pki.copy_to(home)
-        (home / "swanctl.conf").write_text(text)
-        self.winze = Running(["ip", "netns", "exec", self.near.name, str(BIN / f"ipsec_{role}"), "-c", str(home / "swanctl.conf"),
-                              "--interface", "tun", *arguments], self.folder / f"{role}.log")
-        self.stack.callback(self.winze.stop)
-        self.wait_winze("listening at" if role == "gateway" else "up with")
-        return self.winze
-
-    def wait_winze(self, text, count=1, seconds=15):
-        deadline = time.monotonic() + seconds
-        while self.winze.log.count(text) < count:
-            assert self.winze.process.poll() is None, f"ended: {self.winze.log}"
-            assert time.monotonic() < deadline, f"no {text!r}: {self.winze.log}"
-            time.sleep(0.03)
-
-    def rekey_near(self):
-        self.winze.signal(signal.SIGUSR1)
-
-    # --- traffic ---
-
-    def ping(self, version=4, source=None, to=None, count=3, size=56, space=None):
-        (space or self.near).run("ping", f"-{version}", "-c", str(count), "-i", "0.05", "-W", "5", "-s", str(size),
-                                 "-I", source or INNER_NEAR[version], to or INNER_FAR[version])
-
-    def transfer(self, version=4, source=None, to=None, amount=("-n", "3M")):
-        with self.transferring(version, source, to, amount):
-            pass
-
-    @contextlib.contextmanager
-    def transferring(self, version=4, source=None, to=None, amount=("-t", "3")):
-        """iperf3 all the while."""
-        server = Running(["ip", "netns", "exec", self.far.name, "iperf3", "-s", "-1", "--forceflush", "-p", "5201"], self.folder / "iperf3.log")
-        try:
-            deadline = time.monotonic() + 5
-            while "listening" not in server.log and time.monotonic() < deadline:
-                time.sleep(0.02)
-            command = ["iperf3", "-c", to or INNER_FAR[version], "-B", source or INNER_NEAR[version], *amount, "--connect-timeout", "5000"]
-            client = Running(["ip", "netns", "exec", self.near.name, *command], self.folder / "iperf3-client.log")
-            yield
-            assert client.process.wait(40) == 0, client.log
-        finally:
-            server.stop()
-
-    def use(self, version=4, **ends):
-        self.ping(version, **ends)
-        self.transfer(version, **ends)
-
-    @contextlib.contextmanager
-    def pinging(self, version=4, source=None, to=None, lost=0):
-        """Pings all the while; at most so many may be lost."""
-        log = self.folder / "ping.log"
-        ping = Running(["ip", "netns", "exec", self.near.name, "ping", f"-{version}", "-i", "0.02", "-W", "2", "-I",
-                        source or INNER_NEAR[version], to or INNER_FAR[version]], log)
-        try:
-            yield
-            time.sleep(0.3)
-        finally:
-            ping.signal(signal.SIGINT)
-            ping.process.wait(10)
-        sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", ping.log).groups())
-        # The last one may still be on its way.
-        assert sent > 5 and sent - received <= lost + 1, f"{sent - received} of {sent} pings were lost"
 
 
 PSK = {"ike-1": {"id-a": "a.test", "id-b": "b.test", "secret": '"test-psk-ikev2"'}}

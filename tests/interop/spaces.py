@@ -59,6 +59,9 @@ class Space:
     def run(self, *command, check=True):
         return sh("ip", "netns", "exec", self.name, *command, check=check)
 
+    def start(self, log, *command):
+        return Running(["ip", "netns", "exec", self.name, *map(str, command)], log)
+
     def tunnel(self, folder, log, suite, swap, *arguments):
         """esp_tunnel in this space, with interface `tun`; `swap` plays the far end."""
         name, _, _, icv, _ = SUITES[suite]
