@@ -1,5 +1,6 @@
 """IKEv2 with strongSwan's charon (user-space ESP), winze as the client and as the gateway."""
 import shutil
+import time
 
 import pytest
 
@@ -45,6 +46,17 @@ for suite, (ike, esp) in PROPOSALS.items():
                 sites.wait_winze("rekeyed, SPI")
             sites.ping()
         CASES[f"proposal-{suite}-{role}"] = proposal
+
+
+@case
+def checks_that_fail(sites):
+    """The pings and the stream that other cases carry find a tunnel that ends under them."""
+    bring_up(sites, "client", near_connection(), far_connection())
+    with pytest.raises(AssertionError, match="timed out"), sites.streaming():
+        with pytest.raises(AssertionError, match="no answers any more"), sites.pinging():
+            time.sleep(0.3)
+            sites.swan.kill()
+            sites.far.run("ip", "link", "del", "ipsec0", check=False)
 
 
 @case
