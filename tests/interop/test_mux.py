@@ -3,7 +3,8 @@ import concurrent.futures
 
 import pytest
 
-from harness import HOST, client, curl, fetch_sha256, free_port, listener, require_maker, vless_out, vless_server
+from harness import (HOST, PROTOCOLS, client, curl, fetch_sha256, free_port, listener, proxy_client, proxy_server,
+                     require_maker)
 from packets import Association
 
 PAIRS = [("winze", "v2ray"), ("v2ray", "winze"), ("winze", "winze")]
@@ -17,17 +18,19 @@ def ids(value):
     return "-".join(str(v) for v in (value.values() if isinstance(value, dict) else value))
 
 
-def start_pair(stage, makers, kind="tcp", **mux):
-    """Client and server over vless, multiplexed; returns the client's SOCKS port."""
+def start_pair(stage, makers, kind="tcp", protocol="vless", **mux):
+    """Client and server, multiplexed; returns the client's SOCKS port."""
     for maker in makers:
         require_maker(maker)
     server_port, socks = free_port(), free_port()
-    server = vless_server(server_port, kind)
+    security = PROTOCOLS[protocol].securities[0]
+    server = proxy_server(protocol, server_port, kind, security=security)
     if makers[1] == "xray":
         # Without this it keeps such clients from addresses of private networks.
         server["outbounds"][0]["settings"] = {"finalRules": [{"action": "allow"}]}
     stage.start(makers[1], server, [server_port], "server")
-    outbound = vless_out(server_port, kind) | {"mux": {"enabled": True, "concurrency": 8} | mux}
+    outbound = proxy_client(protocol, server_port, kind, security=security)
+    outbound["mux"] = {"enabled": True, "concurrency": 8} | mux
     inbound = listener("socks", socks, auth="noauth", udp=True, ip=HOST)
     stage.start(makers[0], client([inbound], outbound), [socks], "client")
     return socks
@@ -41,15 +44,26 @@ def transfer(socks, origin, files, hashes, name):
     assert result.stdout.decode() == hashes[name], result.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("makers", PAIRS, ids="-".join)
-def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, kind):
-    socks = start_pair(stage, makers, kind)
+def cases():
+    for protocol in PROTOCOLS:
+        for kind in KINDS if protocol == "vless" else ("tcp", "ws-tls"):
+            if kind in PROTOCOLS[protocol].kinds:
+                yield from (pytest.param(protocol, kind, makers, id="-".join([protocol, kind, *makers])) for makers in PAIRS)
+
+
+@pytest.mark.parametrize("protocol,kind,makers", cases())
+def test_streams_and_datagrams(stage, origin, files, hashes, echo, protocol, kind, makers):
+    socks = start_pair(stage, makers, kind, protocol)
     transfer(socks, origin, files, hashes, "16m.bin")
     server = echo()
     with Association(socks) as association:
         # v2ray 4.34's client garbles its carrier when several wait, whoever the server is.
         association.check_many(server, window=1 if makers[0] == "v2ray" else 16)
+
+
+@pytest.mark.parametrize("makers", PAIRS[:2], ids="-".join)
+def test_one_gibibyte(stage, origin, files, hashes, makers):
+    transfer(start_pair(stage, makers), origin, files, hashes, "1g.bin")
 
 
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
