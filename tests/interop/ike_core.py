@@ -3,7 +3,7 @@ import re
 import time
 
 from ike_cases import Cases, bring_up
-from ike_sites import NEAR, NETS, config, far_connection, merge, near_connection
+from ike_sites import FAR, NEAR, NETS, PSK, config, far_connection, merge, near_connection
 from strongswan import Pki
 
 CORE = Cases(__file__)
@@ -164,6 +164,19 @@ def dead_peer(sites, role):
     sites.wait_winze("closed: established: the peer does not answer", 1, 20)
 
 
+@both_roles
+def dead_winze(sites, role):
+    """The peer finds us gone; and we come back on what our crash has left."""
+    bring_up(sites, role, near_connection(), far_connection(dpd_delay="1s"))
+    sites.use()
+    sites.winze.kill()
+    sites.swan.wait_log("giving up after", 1, 30)
+    assert "ESTABLISHED" not in sites.swan.sas(), sites.swan.sas()
+    sites.start_winze("client", config({"home": near_connection()}, secrets=PSK))
+    sites.wait_winze("child net up")
+    sites.use()
+
+
 @case
 def mobike_new_address_of_ours(sites):
     more = {"vips": "0.0.0.0", "children": {"net": {"local_ts": None}}, "local_addrs": None}
@@ -192,6 +205,23 @@ def mobike_new_address_of_the_peer(sites):
     sites.wait_winze("192.0.2.9", 1, 20)
     sites.ping(to=address)
     sites.transfer(to=address)
+
+
+@case
+def mobike_to_ipv6_and_back(sites):
+    """Our addresses of IPv4 go, later those of IPv6: the tunnel goes on by the other address of the gateway."""
+    both = {"vips": "0.0.0.0", "children": {"net": {"local_ts": None}}, "local_addrs": None, "remote_addrs": f"{FAR[4]}, {FAR[6]}"}
+    bring_up(sites, "client", near_connection(**both), far_connection(pools="v4", remote_addrs=None, local_addrs="%any", children={"net": {"remote_ts": None}}),
+             far_others={"pools": {"v4": {"addrs": "10.3.0.10-10.3.0.20"}}})
+    address = sites.address_given()
+    with sites.carrying(source=address, lost=100):
+        sites.near.ip("addr", "del", NEAR[4] + "/24", "dev", "wire")
+        sites.wait_winze(f"goes by [{NEAR[6]}]", 1, 20)
+        sites.transfer(source=address)
+        sites.near.ip("addr", "add", NEAR[4] + "/24", "dev", "wire")
+        sites.near.ip("-6", "addr", "del", NEAR[6] + "/64", "dev", "wire")
+        sites.wait_winze(f"goes by {NEAR[4]}", 1, 20)
+    sites.use(source=address)
 
 
 # --- the first exchange ---

@@ -36,7 +36,7 @@ if [ "${1:-}" != inside ]; then
   exec chroot . /ctl/init inside </dev/null >/dev/console 2>&1
 fi
 ip link set lo up
-ip link set vec0 up
+for card in /sys/class/net/vec*; do ip link set "${card##*/}" up; done
 stty -F /dev/ttyS0 raw -echo
 exec 3</dev/ttyS0
 echo >/ctl/ready
@@ -54,12 +54,12 @@ done
 
 
 class LinuxGuest:
-    """One guest with one card, vec0, joined to the TAP interface `tap` in the network namespace `space`."""
+    """One guest with cards vec0, vec1, ..., joined to the TAP interfaces `taps` in the network namespace `space`."""
 
-    def __init__(self, folder, space, tap):
+    def __init__(self, folder, space, *taps):
         kernel = shutil.which("linux.uml") or "/usr/bin/linux.uml"
         require(os.path.exists(kernel), "user-mode-linux is not installed")
-        self.folder = pathlib.Path(folder) / f"guest-{tap}"
+        self.folder = pathlib.Path(folder) / f"guest-{taps[0]}"
         self.folder.mkdir()
         self.count = 0
         init = self.folder / "init"
@@ -70,14 +70,16 @@ class LinuxGuest:
         self.serial = os.open(self.folder / "in", os.O_RDWR)
         serial_out = os.open(self.folder / "serial", os.O_CREAT | os.O_WRONLY, 0o600)
         console = open(self.folder / "console", "wb")
-        subprocess.run(["ip", "-n", space, "tuntap", "add", "mode", "tap", "name", tap], check=True)
-        subprocess.run(["ip", "-n", space, "link", "set", tap, "up"], check=True)
-        card = f"vec0:transport=tap,ifname={tap},mac=02:00:5e:00:53:01,depth=128,gro=1"
+        cards = []
+        for number, tap in enumerate(taps):
+            subprocess.run(["ip", "-n", space, "tuntap", "add", "mode", "tap", "name", tap], check=True)
+            subprocess.run(["ip", "-n", space, "link", "set", tap, "up"], check=True)
+            cards.append(f"vec{number}:transport=tap,ifname={tap},mac=02:00:5e:00:53:0{number + 1},depth=128,gro=1")
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", space, "env", "-i", f"PATH={os.environ['PATH']}", f"HOME={self.folder}",
              "TMPDIR=/dev/shm", kernel, "mem=192M", "rootfstype=hostfs", "root=/dev/root", "ro", f"init={init}",
              f"CTL={self.folder}", "umid=guest", f"uml_dir={self.folder}/uml", "quiet", "noreboot", "panic=-1", "con=null",
-             "con0=null,fd:1", "ssl=null", f"ssl0=fd:{self.serial},fd:{serial_out}", card],
+             "con0=null,fd:1", "ssl=null", f"ssl0=fd:{self.serial},fd:{serial_out}", *cards],
             stdin=subprocess.DEVNULL, stdout=console, stderr=console, pass_fds=[self.serial, serial_out],
             start_new_session=True)
         os.close(serial_out)
@@ -99,12 +101,16 @@ class LinuxGuest:
 
     def run(self, script, seconds=60):
         """Runs a script; returns its output. A status other than 0 is an AssertionError."""
+        return self.result(script, seconds).stdout
+
+    def result(self, script, seconds=60, check=True):
+        """The same, as subprocess.run() has it."""
         number = self.start(script)
         self._wait(self.folder / f"{number}.status", seconds)
         output = (self.folder / f"{number}.out").read_text()
         status = int((self.folder / f"{number}.status").read_text())
-        assert status == 0, f"{shlex.quote(script)} ended with {status}:\n{output}"
-        return output
+        assert not check or status == 0, f"{shlex.quote(script)} ended with {status}:\n{output}"
+        return subprocess.CompletedProcess(script, status, output, "")
 
     def stop(self):
         # The kernel's helper processes are in its session.

@@ -56,6 +56,11 @@ class Space:
     def ip(self, *arguments):
         sh("ip", "-n", self.name, *arguments)
 
+    def batch(self, lines):
+        """Commands of ip, a line each."""
+        result = subprocess.run(["ip", "-n", self.name, "-batch", "-"], input=lines, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
     def run(self, *command, check=True):
         return sh("ip", "netns", "exec", self.name, *command, check=check)
 

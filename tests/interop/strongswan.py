@@ -23,7 +23,7 @@ SETTINGS = """charon {{
     {extra}
     filelog {{
         log {{
-            path = {folder}/charon.log
+            path = {log}
             default = 1
             ike = {verbose}
             chd = {verbose}
@@ -33,14 +33,22 @@ SETTINGS = """charon {{
     }}
     plugins {{
         include /etc/strongswan.d/charon/*.conf
-        {kernel}
+        kernel-libipsec {{
+            load = {libipsec}
+        }}
         vici {{
-            socket = unix://{folder}/vici
+            socket = {socket}
         }}
         {off}
     }}
 }}
 """
+
+
+def settings(log, socket, user_space=True, extra="", keys=False):
+    """strongswan.conf."""
+    off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
+    return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, verbose=4 if keys else 2, libipsec=5 if user_space else "no")
 
 
 class StrongSwan:
@@ -56,10 +64,7 @@ class StrongSwan:
         if pki is not None:
             pki.copy_to(swanctl)
         (swanctl / "swanctl.conf").write_text(config)
-        kernel = "kernel-libipsec {\n load = 5\n }" if user_space else "kernel-libipsec {\n load = no\n }"
-        off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
-        (self.folder / "strongswan.conf").write_text(SETTINGS.format(
-            extra=extra, folder=self.folder, kernel=kernel, off=off, verbose=4 if keys else 2))
+        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, extra, keys))
         script = f"mount -t tmpfs tmpfs /run; exec {CHARON}"
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
         self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "env",
