@@ -203,7 +203,8 @@ def strangers(protocol, rights, wrong):
     probes = {("random", NO_USER): (noise,), ("wrong user", NO_USER): (wrong,),
               ("one bit wrong", NO_USER): (flip(first, 5),), ("one bit wrong, late", NO_USER): (flip(second, 14),),
               ("first bytes", INCOMPLETE): (first[:9],), ("first bytes of a wrong one", INCOMPLETE): (wrong[:9],),
-              ("first bytes, slowly", INCOMPLETE): (first[:9], 0.1)}
+              ("first bytes, slowly", INCOMPLETE): (first[:9], 0.1), ("nothing", INCOMPLETE): (b"",),
+              ("HTTP", NO_USER): (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"Accept: */*\r\n" * 20 + b"\r\n",)}
     if protocol not in ("vless", "trojan"):
         probes[("one byte", INCOMPLETE)] = (noise[:1],)
         probes[("cut in the header", INCOMPLETE)] = (third[: len(third) // 2],)
@@ -240,6 +241,40 @@ def test_a_close_guess_looks_like_any_other(stage, echo, protocol, kind, expecte
     show(f"{protocol} over {kind}", results)
     for (name, group), seen in results.items():
         assert seen == expected[group], name
+
+
+def pour(port, opening):
+    """How many bytes the server takes, of the opening and of small pieces after it, before it ends."""
+    with socket.create_connection((HOST, port), 5) as s:
+        s.sendall(opening)
+        s.settimeout(0.002)
+        for taken in range(len(opening), 100_000, 16):
+            try:
+                s.sendall(os.urandom(16))
+                assert s.recv(1) == b""
+                return taken
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                return taken
+    raise AssertionError("there was no end")
+
+
+def test_vmess_ends_after_as_many_bytes_whoever_sends_them(stage, echo):
+    """It reads on for a number of bytes of its own, so that the end tells nothing of where the opening was wrong."""
+    right, *fresh = record(stage, "vmess", UUID, echo, "right", 5)
+    [wrong] = record(stage, "vmess", OTHER, echo, "wrong", 1)
+    port = free_port()
+    stage.start("winze", server("vmess", port), [port], "server")
+    assert probe(port, right)[0] > 0, "the bytes were not right"
+    openings = {"random": os.urandom(300), "another user": wrong, "cut in the id": fresh[0][:10],
+                "cut in the header": fresh[0][:60], "bent id": flip(fresh[1], 3), "bent length": flip(fresh[2], 20),
+                "bent header": flip(fresh[3], 60), "replay": right}
+    poured = {name: pour(port, opening) for name, opening in openings.items()}
+    for name, taken in poured.items():
+        print(f"| vmess over tcp, with more after it | {name} | {taken} |")
+    # What chance adds for each connection, and what was on its way.
+    assert max(poured.values()) - min(poured.values()) < 64 + 160, poured
 
 
 GREETING, LOGIN = b"\x05\x01\x02", b"\x01\x05%b\x0d%b"
