@@ -95,15 +95,19 @@ std::vector<bssl::UniquePtr<X509>> read_certificates(std::string_view pem) {
 
 absl::StatusOr<Certificate> wrap_certificate(bssl::UniquePtr<X509> x509) {
   auto state = std::make_shared<Certificate::State>();
+  const auto fail = [&](std::string_view why) {
+    const std::string who = text_of(X509_get_subject_name(x509.get()));
+    ERR_clear_error();
+    return absl::InvalidArgumentError("certificate \"" + who + "\": " + std::string(why));
+  };
   bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(x509.get()));
-  const std::string who = text_of(X509_get_subject_name(x509.get()));
   ERR_clear_error();
-  if (!key) return absl::InvalidArgumentError("certificate \"" + who + "\": its key cannot be read");
+  if (!key) return fail("its key cannot be read");
   auto wrapped = wrap_public_key(std::move(key));
-  if (!wrapped.ok()) return absl::InvalidArgumentError("certificate \"" + who + "\": its key is of no known kind");
+  if (!wrapped.ok()) return fail("its key is of no known kind");
   state->key = *std::move(wrapped);
   const auto from = unix_time(X509_get0_notBefore(x509.get())), to = unix_time(X509_get0_notAfter(x509.get()));
-  if (!from || !to) return absl::InvalidArgumentError("certificate \"" + who + "\": its validity is malformed");
+  if (!from || !to) return fail("its validity is malformed");
   state->not_before = *from;
   state->not_after = *to;
   std::uint8_t* der = nullptr;

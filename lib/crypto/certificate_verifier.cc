@@ -60,13 +60,23 @@ std::string_view why_not(int error) {
   }
 }
 
-absl::StatusOr<Path> find_path(X509_STORE* roots, std::span<const Certificate> presented, UnixTime now) {
+// The certificate that BoringSSL names: one of those it was given, which need not be read again.
+const Certificate& given(const X509* x509, std::span<const Certificate> presented, std::span<const Certificate> roots) {
+  for (const auto known : {presented, roots}) {
+    const auto found = std::ranges::find(known, x509, [](const Certificate& one) { return one.state().x509.get(); });
+    if (found != known.end()) return *found;
+  }
+  return presented.front();
+}
+
+absl::StatusOr<Path> find_path(X509_STORE* store, std::span<const Certificate> roots,
+                               std::span<const Certificate> presented, UnixTime now) {
   bssl::UniquePtr<STACK_OF(X509)> others(sk_X509_new_null());
   for (const Certificate& one : presented.subspan(1)) {
     bssl::PushToStack(others.get(), bssl::UpRef(one.state().x509.get()));
   }
   bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
-  if (X509_STORE_CTX_init(context.get(), roots, presented.front().state().x509.get(), others.get()) != 1) {
+  if (X509_STORE_CTX_init(context.get(), store, presented.front().state().x509.get(), others.get()) != 1) {
     return absl::ResourceExhaustedError("certificate: out of memory");
   }
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(context.get());
@@ -77,16 +87,12 @@ absl::StatusOr<Path> find_path(X509_STORE* roots, std::span<const Certificate> p
   ERR_clear_error();
   if (!good) {
     const int error = X509_STORE_CTX_get_error(context.get());
-    X509* current = X509_STORE_CTX_get_current_cert(context.get());
-    auto which = current == nullptr ? presented.front() : wrap_certificate(bssl::UpRef(current));
-    return refuse(which.ok() ? *which : presented.front(), why_not(error));
+    return refuse(given(X509_STORE_CTX_get_current_cert(context.get()), presented, roots), why_not(error));
   }
   Path path;
   const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context.get());
   for (std::size_t i = 0; i < sk_X509_num(chain); ++i) {
-    auto one = wrap_certificate(bssl::UpRef(sk_X509_value(chain, i)));
-    if (!one.ok()) return one.status();
-    path.push_back(*std::move(one));
+    path.push_back(given(sk_X509_value(chain, i), presented, roots));
   }
   return path;
 }
@@ -214,7 +220,7 @@ absl::StatusOr<std::vector<Certificate>> CertificateVerifier::verify(std::span<c
     return absl::PermissionDeniedError("certificate: the peer has shown " + std::to_string(presented.size()) + ", " +
                                        std::to_string(kMaxPresented) + " are the most");
   }
-  auto path = find_path(store_->roots.get(), presented, policy.now);
+  auto path = find_path(store_->roots.get(), roots_, presented, policy.now);
   if (!path.ok()) return path.status();
   for (std::size_t i = 0; i < path->size(); ++i) {
     const bool is_root = i + 1 == path->size() && path->size() > 1;
