@@ -1,7 +1,7 @@
 // Two engines, and an input of two parts: operations, and the bytes of messages that one end seals with the right keys
 // though no engine would send them. Whatever comes: no end breaks, and time brings everything to rest.
 //
-//   operations(1 byte count, then so many) | bytes
+//   operations(1 byte: 7 bits of count, and whether there are further key exchanges; then so many) | bytes
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -41,15 +41,22 @@ class Session {
  public:
   explicit Session(std::span<const std::uint8_t> input) : operations_({}), bytes_({}) {
     Input all(input);
-    operations_ = Input(all.bytes(all.u8()));
+    const std::uint8_t count = all.u8();
+    operations_ = Input(all.bytes(count & 127));
     bytes_ = Input(all.bytes(SIZE_MAX));
     Connection a = IkePair::connection(true), b = IkePair::connection(false);
     a.proposals = b.proposals = *parse_proposals(Protocol::kIke, test::kRogueProposal);
+    if ((count & 128) != 0) {
+      a.proposals = b.proposals = *parse_proposals(Protocol::kIke, "aes128gcm16-prfsha256-x25519-ke1_ecp256");
+    }
     a.dpd_delay = b.dpd_delay = 60s;
+    a.resumption = b.resumption = true;
+    a.follow_redirects = true;
     EngineOptions options;
     options.key_log = [this](std::string_view line) { keys_.take(line); };
     pair_ = std::make_unique<IkePair>(7, std::move(options));
-    sa_a_ = pair_->connect(IkePair::share(a), IkePair::share(b));
+    of_a_ = IkePair::share(a);
+    sa_a_ = pair_->connect(of_a_, IkePair::share(b));
     sa_b_ = pair_->b.last<Up>()->sa;
     more_ = std::make_shared<const ChildConfig>(IkePair::child(true));
   }
@@ -64,8 +71,10 @@ class Session {
     copies_ = 1;
     pair_->run(24h);
     // An inbound SA for each way that the other end may still use, and no more IKE SAs than were made.
-    require(pair_->a.engine.size() <= 4 && pair_->b.engine.size() <= 4);
+    require(pair_->a.engine.size() <= 4 + resumed_.size() && pair_->b.engine.size() <= 4 + resumed_.size());
     require(pair_->a.engine.half_open() == 0);
+    for (const SaId sa : resumed_) pair_->a.engine.close(pair_->now, sa);
+    pair_->run(1h);
     pair_->a.engine.close(pair_->now, sa_a_);
     pair_->b.engine.close(pair_->now, sa_b_);
     pair_->run(24h);
@@ -103,31 +112,42 @@ class Session {
         copies_ = operation / 16 % 3;
         return;
       case 11:
-        return p.run(10s);
+        if ((operation & 128) == 0) return p.run(10s);
+        if ((operation & 64) == 0) return void(p.b.engine.redirect(p.now, sa_b_, {{}, "elsewhere.test"}));
+        return resume();
       default:
         return inject(operation);
     }
   }
 
+  void resume() {
+    const TicketGiven* const given = pair_->a.last<TicketGiven>();
+    if (given == nullptr || resumed_.size() == 3) return;
+    resumed_.push_back(pair_->a.engine.initiate(pair_->now, of_a_, pair_->route(), {.ticket = given->ticket}));
+  }
+
   // A message with the right keys, from the end that the operation says.
   void inject(std::uint8_t operation) {
     const bool from_initiator = (operation & 16) != 0;
-    static constexpr Exchange kExchanges[] = {Exchange::kAuth, Exchange::kCreateChild, Exchange::kInformational,
-                                              static_cast<Exchange>(99)};
+    static constexpr Exchange kExchanges[] = {
+        Exchange::kAuth,         Exchange::kCreateChild, Exchange::kInformational, static_cast<Exchange>(99),
+        Exchange::kIntermediate, Exchange::kFollowUp,    Exchange::kSessionResume, static_cast<Exchange>(0)};
     const std::uint32_t message_id = bytes_.u8() % 16u;
     const auto first = static_cast<PayloadType>(bytes_.u8());
     const auto inner = bytes_.bytes(bytes_.u8());
     std::optional<FragmentNumber> fragment;
     if ((operation & 64) != 0) fragment = FragmentNumber{bytes_.u8(), bytes_.u8()};
     test::bring(*pair_, !from_initiator,
-                keys_.seal(pair_->net, kExchanges[operation % 4], from_initiator, (operation & 32) != 0, message_id,
-                           first, inner, fragment));
+                keys_.seal(pair_->net, kExchanges[operation % 4 + ((operation & 128) != 0 ? 4 : 0)], from_initiator,
+                           (operation & 32) != 0, message_id, first, inner, fragment));
   }
 
   Input operations_, bytes_;
   std::unique_ptr<IkePair> pair_;
   test::RogueKeys keys_;
+  ConnectionPtr of_a_;
   SaId sa_a_{}, sa_b_{};
+  std::vector<SaId> resumed_;
   ChildConfigPtr more_;
   unsigned copies_ = 1;
 };

@@ -4,6 +4,8 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "../../lib/proto/ike/keys.h"
 #include "../../lib/proto/ike/payloads.h"
@@ -50,6 +52,37 @@ struct RogueKeys {
     return message;
   }
 };
+
+// One payload, with the type of the one behind it.
+inline Bytes payload(std::uint8_t next, const Bytes& body, bool critical = false) {
+  Bytes out{next, static_cast<std::uint8_t>(critical ? 0x80 : 0), 0, static_cast<std::uint8_t>(body.size() + 4)};
+  out.insert(out.end(), body.begin(), body.end());
+  return out;
+}
+
+// What a message may hold that should not be, each with the type of its first payload.
+inline std::vector<std::pair<ike::PayloadType, Bytes>> odd_payloads() {
+  return {
+      {ike::PayloadType::kNone, {}},
+      {ike::PayloadType::kSa, payload(0, {0, 0, 0, 8, 1, 3, 0, 0})},
+      {ike::PayloadType::kDelete, payload(0, {1, 0, 0, 0})},
+      {ike::PayloadType::kDelete, payload(0, {3, 4, 0, 1, 1, 2, 3, 4})},
+      {ike::PayloadType::kDelete, payload(0, {3, 4, 255, 255})},
+      {ike::PayloadType::kDelete, payload(0, {0, 0, 0, 1})},
+      {ike::PayloadType::kNotify, payload(0, {0, 0, 0x40, 0x09})},
+      {ike::PayloadType::kNotify, payload(0, {3, 255, 0x40, 0x09})},
+      {ike::PayloadType::kNotify, payload(0, {0, 0, 0, 24})},
+      {ike::PayloadType::kNonce, payload(0, Bytes(4))},
+      {ike::PayloadType::kNonce, payload(0, Bytes(32))},
+      {ike::PayloadType::kConfiguration, payload(0, {1, 0, 0, 0, 0, 1, 255, 255})},
+      {ike::PayloadType::kTsInitiator, payload(0, {255, 0, 0, 0, 7, 0, 0, 0})},
+      {ike::PayloadType::kTsInitiator, payload(0, {1, 0, 0, 0, 7, 0, 0, 8, 0, 0, 0, 0})},
+      {ike::PayloadType::kEap, payload(0, {3, 1, 0, 4})},
+      {ike::PayloadType::kAuth, payload(0, {2, 0, 0, 0})},
+      {ike::PayloadType::kIdInitiator, payload(0, {2})},
+      {ike::PayloadType::kKeyExchange, payload(0, {0, 31})},
+  };
+}
 
 // Brings a rogue's message to one end of a pair, as from the other.
 inline void bring(IkePair& pair, bool to_a, Buffer message) {

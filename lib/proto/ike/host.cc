@@ -38,7 +38,7 @@ void Host::receive(TimePoint now, const Path& path, Buffer datagram) {
     if (header && !header->response && header->version >> 4 > kVersion >> 4) refuse_version(path, *header);
     return;
   }
-  if (header->exchange == Exchange::kInit && !header->response) {
+  if ((header->exchange == Exchange::kInit || header->exchange == Exchange::kSessionResume) && !header->response) {
     if (header->initiator && header->spi_r == 0 && header->message_id == 0) {
       receive_first(now, path, *header, datagram);
     } else {
@@ -148,19 +148,19 @@ void Host::leave_half_open(Sa& sa) {
   openings_.erase({sa.spis().i, sa.handshake()->route.first.remote});
 }
 
-Sa& Host::initiate(TimePoint now, ConnectionPtr connection, const Route& route, SaId replaces) {
+Sa& Host::initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening) {
   auto made = std::make_unique<Sa>(*this, true, std::move(connection), route.first);
   made->id = new_sa_id();
   made->spis_.i = new_spi();
   Sa& sa = add(std::move(made));
-  sa.begin(now, route, replaces);
+  sa.begin(now, route, std::move(opening));
   touch(sa);
   return sa;
 }
 
 Sa* Host::reauthenticate(TimePoint now, Sa& sa, const Route& route) {
   if (!sa.client_ || sa.state() != Sa::State::kUp) return nullptr;
-  return &initiate(now, sa.connection(), route, sa.id);
+  return &initiate(now, sa.connection(), route, {.replaces = sa.id});
 }
 
 void Host::retire(TimePoint now, SaId replaced) {
@@ -239,8 +239,10 @@ void Engine::set_connections(std::vector<ConnectionPtr> connections) {
   host_->options.connections = std::move(connections);
 }
 
-SaId Engine::initiate(TimePoint now, ConnectionPtr connection, const Route& route) {
-  Sa& sa = host_->initiate(now, std::move(connection), route, {});
+void Engine::redirect_newcomers(std::optional<Gateway> gateway) { host_->elsewhere = std::move(gateway); }
+
+SaId Engine::initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening) {
+  Sa& sa = host_->initiate(now, std::move(connection), route, std::move(opening));
   const SaId id = static_cast<SaId>(host_->last_sa());
   host_->settle(&sa);
   return id;
@@ -271,6 +273,9 @@ bool Engine::delete_child(TimePoint now, ChildId child) {
 }
 bool Engine::rekey(TimePoint now, SaId sa) {
   return with(*host_, sa, [&](Sa& found) { return found.rekey(now); });
+}
+bool Engine::redirect(TimePoint now, SaId sa, Gateway gateway) {
+  return with(*host_, sa, [&](Sa& found) { return found.redirect(now, std::move(gateway)); });
 }
 bool Engine::reauthenticate(TimePoint now, SaId sa) {
   return with(*host_, sa, [&](Sa& found) {

@@ -13,6 +13,7 @@
 #include "cookies.h"
 #include "deadlines.h"
 #include "payloads.h"
+#include "tickets.h"
 #include "winze/proto/ike/engine.h"
 #include "wire.h"
 
@@ -52,7 +53,7 @@ class Host {
   void doom(Sa& sa);
   void log_keys(const Sa& sa);
   void leave_half_open(Sa& sa);
-  Sa& initiate(TimePoint now, ConnectionPtr connection, const Route& route, SaId replaces);
+  Sa& initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening);
   Sa* reauthenticate(TimePoint now, Sa& sa, const Route& route);
   // Ends an IKE SA that another has taken the place of.
   void retire(TimePoint now, SaId replaced);
@@ -73,6 +74,8 @@ class Host {
   absl::flat_hash_map<std::uint32_t, std::pair<Sa*, ChildId>> by_child_spi;  // inbound ones; null while only promised
   absl::flat_hash_map<QuestionId, Sa*> questions;
   std::size_t half_open = 0;
+  std::optional<Gateway> elsewhere;  // where strangers are sent
+  Tickets tickets;
   std::shared_ptr<Waker> waker = std::make_shared<Waker>();
 
  private:
@@ -80,19 +83,19 @@ class Host {
   void refuse_version(const Path& path, const Header& request);
   void receive_first(TimePoint now, const Path& path, const Header& header, Buffer& message);
 
-  struct Opening {
+  struct FirstRequest {
     std::uint64_t spi_i;
     Endpoint remote;
-    friend bool operator==(const Opening&, const Opening&) = default;
+    friend bool operator==(const FirstRequest&, const FirstRequest&) = default;
     template <typename H>
-    friend H AbslHashValue(H h, const Opening& o) {
+    friend H AbslHashValue(H h, const FirstRequest& o) {
       const auto bytes = o.remote.address.bytes();
       return H::combine(H::combine_contiguous(std::move(h), bytes.data(), bytes.size()), o.spi_i, o.remote.port);
     }
   };
 
   Cookies cookies_;
-  absl::flat_hash_map<Opening, Sa*> openings_;  // half open ones, by what a repeated first request is known by
+  absl::flat_hash_map<FirstRequest, Sa*> openings_;  // half open ones, by what a repeated first request is known by
   std::vector<Sa*> doomed_;
   std::uint64_t last_sa_ = 0, last_child_ = 0, last_question_ = 0;
   TimePoint last_refusal_told_{};

@@ -158,8 +158,13 @@ Secret skeyseed(PrfAlgorithm prf, Bytes shared, Bytes nonce_i, Bytes nonce_r) {
   return must_prf(prf, key.span()).sum({shared});
 }
 
-Secret skeyseed_of_rekey(PrfAlgorithm old_prf, const Secret& old_d, Bytes shared, Bytes nonce_i, Bytes nonce_r) {
-  return must_prf(old_prf, old_d.span()).sum({shared, nonce_i, nonce_r});
+Secret skeyseed_of_rekey(PrfAlgorithm old_prf, const Secret& old_d, Bytes shared, Bytes nonce_i, Bytes nonce_r,
+                         Bytes further) {
+  return must_prf(old_prf, old_d.span()).sum({shared, nonce_i, nonce_r, further});
+}
+
+Secret skeyseed_of_resumption(PrfAlgorithm prf, const Secret& old_d, Bytes nonce_i, Bytes nonce_r) {
+  return must_prf(prf, old_d.span()).sum({as_bytes("Resumption"), nonce_i, nonce_r});
 }
 
 IkeKeys derive_keys(const Suite& suite, const Secret& seed, Bytes nonce_i, Bytes nonce_r, const SpiPair& spis) {
@@ -186,7 +191,7 @@ IkeKeys derive_keys(const Suite& suite, const Secret& seed, Bytes nonce_i, Bytes
 }
 
 std::optional<ChildKeys> derive_child_keys(PrfAlgorithm prf, const Secret& d, const Proposal& proposal, Bytes shared,
-                                           Bytes nonce_i, Bytes nonce_r, bool legacy) {
+                                           Bytes nonce_i, Bytes nonce_r, Bytes further, bool legacy) {
   const Transform* const encryption = proposal.find(TransformType::kEncryption);
   const Transform* const integrity = proposal.find(TransformType::kIntegrity);
   const Transform* const esn = proposal.find(TransformType::kEsn);
@@ -196,10 +201,11 @@ std::optional<ChildKeys> derive_child_keys(PrfAlgorithm prf, const Secret& d, co
   if (!choice || !mac) return std::nullopt;
   const std::size_t e = esp::encryption_key_size(choice->encryption, encryption->key_bits / 8);
   const std::size_t a = esp::integrity_key_size(*mac);
-  Secret seeds(shared.size() + nonce_i.size() + nonce_r.size());
+  Secret seeds(shared.size() + nonce_i.size() + nonce_r.size() + further.size());
   auto end = std::ranges::copy(shared, seeds.span().begin()).out;
   end = std::ranges::copy(nonce_i, end).out;
-  std::ranges::copy(nonce_r, end);
+  end = std::ranges::copy(nonce_r, end).out;
+  std::ranges::copy(further, end);
   Secret material(2 * (e + a));
   if (!must_prf(prf, d.span()).expand(seeds.span(), material.span())) return std::nullopt;
   Dealer deal(std::as_const(material).span());

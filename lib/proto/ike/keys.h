@@ -46,18 +46,22 @@ struct SpiPair {
   std::uint64_t i = 0, r = 0;
 };
 
-// SKEYSEED of a first key exchange, and of a rekeyed IKE SA, by the old one's PRF and SK_d.
+// SKEYSEED of a first key exchange, and of a rekeyed IKE SA, by the old one's PRF and SK_d. `further`: the secrets of
+// further key exchanges, one behind the other (RFC 9370 section 2.2.4).
 Secret skeyseed(PrfAlgorithm prf, Bytes shared, Bytes nonce_i, Bytes nonce_r);
-Secret skeyseed_of_rekey(PrfAlgorithm old_prf, const Secret& old_d, Bytes shared, Bytes nonce_i, Bytes nonce_r);
+Secret skeyseed_of_rekey(PrfAlgorithm old_prf, const Secret& old_d, Bytes shared, Bytes nonce_i, Bytes nonce_r,
+                         Bytes further = {});
+// Of an IKE SA that goes on where a ticket was given (RFC 5723 section 5.1).
+Secret skeyseed_of_resumption(PrfAlgorithm prf, const Secret& old_d, Bytes nonce_i, Bytes nonce_r);
 IkeKeys derive_keys(const Suite& suite, const Secret& seed, Bytes nonce_i, Bytes nonce_r, const SpiPair& spis);
 
-// The algorithms and keys of a child SA's two directions. `shared`: of its own key exchange; may be empty.
+// The algorithms and keys of a child SA's two directions. `shared`, `further`: of its own key exchanges; may be empty.
 struct ChildKeys {
   esp::Algorithms from_initiator, from_responder;
   bool esn = false;
 };
 std::optional<ChildKeys> derive_child_keys(PrfAlgorithm prf, const Secret& d, const Proposal& proposal, Bytes shared,
-                                           Bytes nonce_i, Bytes nonce_r, bool legacy);
+                                           Bytes nonce_i, Bytes nonce_r, Bytes further, bool legacy);
 
 // prf(prf(secret, "Key Pad for IKEv2"), octets), section 2.15.
 Secret shared_secret_auth(PrfAlgorithm prf, Bytes secret, Bytes octets);

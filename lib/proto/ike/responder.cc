@@ -4,6 +4,7 @@
 
 #include "choice.h"
 #include "nat.h"
+#include "redirect.h"
 #include "sa.h"
 #include "winze/crypto/key_exchange.h"
 
@@ -40,6 +41,7 @@ class Responder {
     const auto known = host_.openings_.find({header_.spi_i, path_.remote});
     if (known != host_.openings_.end()) return repeat(*known->second);
     if (host_.options.connections.empty()) return;
+    const bool resumes = header_.exchange == Exchange::kSessionResume;
     PayloadChain chain;
     if (!chain.decode(header_.first, message_.span().subspan(kHeaderSize)) || !contents_.decode(chain)) {
       ++host_.counters.malformed;
@@ -48,15 +50,19 @@ class Responder {
     if (chain.unknown_critical != 0) {
       return refuse(notify::kUnsupportedCriticalPayload, {&chain.unknown_critical, 1});
     }
-    if (contents_.offers.empty() || !contents_.key_exchange || !contents_.nonce) {
+    const NotifyView* const ticket = contents_.find(notify::kTicketOpaque);
+    const bool whole = resumes ? ticket != nullptr : !contents_.offers.empty() && contents_.key_exchange;
+    if (!whole || !contents_.nonce) {
       ++host_.counters.malformed;
       return;
     }
+    if (sent_elsewhere()) return;
     if (!has_cookie()) return;
     if (host_.half_open >= host_.options.half_open_limit) {
       ++host_.counters.over_limit;
       return;
     }
+    if (resumes) return resume(ticket->data);
     if (!choose_proposal()) return;
     accept();
   }
@@ -83,6 +89,34 @@ class Responder {
     return false;
   }
 
+  bool sent_elsewhere() {
+    const bool follows = contents_.has(notify::kRedirectSupported) || contents_.has(notify::kRedirectedFrom);
+    if (!host_.elsewhere || !follows) return false;
+    ++host_.counters.redirected;
+    refuse(notify::kRedirect, encode_gateway(*host_.elsewhere, *contents_.nonce));
+    return true;
+  }
+
+  // The ticket stands for the key exchange, and for what was proved with it.
+  void resume(Bytes ticket) {
+    auto session = host_.tickets.open(now_, ticket);
+    const auto& all = host_.options.connections;
+    const auto found = std::ranges::find_if(all, [&](const ConnectionPtr& c) {
+      return session && c->resumption && c->name == session->connection && is_for(*c, path_);
+    });
+    if (!session || found == all.end() || !Suite::of(session->proposal)) {
+      ++host_.counters.tickets_refused;
+      return refuse(notify::kTicketNack, {});
+    }
+    connection_ = *found;
+    Sa::Opened opened;
+    opened.proposal = session->proposal;
+    opened.session = std::move(session);
+    Buffer answer(1024, kHeaderSize + kMarkerRoom);
+    PayloadWriter out(answer);
+    open(std::move(opened), answer, out);
+  }
+
   bool choose_proposal() {
     const ProposalList offered = contents_.offered();
     bool any = false;
@@ -91,6 +125,7 @@ class Responder {
       any = true;
       auto choice = choose_offer(connection->proposals, contents_, KeyExchangeRule::kRequired);
       if (!choice || !Suite::of(choice->proposal)) continue;
+      if (has_additional({&choice->proposal, 1}) && !contents_.has(notify::kIntermediateSupported)) continue;
       connection_ = connection;
       chosen_ = *std::move(choice);
       if (!chosen_.wrong_group) return true;
@@ -104,54 +139,71 @@ class Responder {
     return false;
   }
 
+  // Which of the connections it will be is not known yet.
+  bool knows_ppk() const {
+    return std::ranges::any_of(host_.options.connections,
+                               [&](const ConnectionPtr& c) { return !c->ppks.empty() && is_for(*c, path_); });
+  }
+
   void accept() {
     auto exchange = answer_key_exchange(static_cast<KeyExchangeMethod>(contents_.key_exchange->method),
                                         contents_.key_exchange->value, host_.random);
     if (!exchange.ok()) return refuse(notify::kInvalidSyntax, {});
-    ByteVector nonce(kNonceSize);
-    host_.random.fill(nonce);
-    const std::uint64_t spi_r = host_.new_spi();
-    const bool fragmentation = connection_->fragmentation && contents_.has(notify::kFragmentationSupported);
     Buffer answer(1024, kHeaderSize + kMarkerRoom);
     PayloadWriter out(answer);
     write_sa(out, {&chosen_.proposal, 1}, {}, chosen_.number);
     write_key_exchange(out, contents_.key_exchange->method, exchange->public_value);
+    Sa::Opened opened;
+    opened.shared = std::move(exchange->shared);
+    opened.proposal = std::move(chosen_.proposal);
+    opened.offered = contents_.offered();
+    opened.hashes = decode_hashes(contents_);
+    open(std::move(opened), answer, out);
+  }
+
+  // The rest of the answer, and from here on there is an IKE SA.
+  void open(Sa::Opened opened, Buffer& answer, PayloadWriter& out) {
+    ByteVector nonce(kNonceSize);
+    host_.random.fill(nonce);
     out.add(PayloadType::kNonce, nonce);
-    const auto nat = detect_nat(contents_, header_.spi_i, 0, path_);
-    if (nat) {
-      write_nat_detection(out, header_.spi_i, spi_r, path_, connection_->force_encapsulation, host_.random);
+    opened.request = message_.span();
+    opened.nonce_i = *contents_.nonce;
+    opened.nonce_r = nonce;
+    opened.spi_i = header_.spi_i;
+    opened.spi_r = host_.new_spi();
+    opened.fragmentation = connection_->fragmentation && contents_.has(notify::kFragmentationSupported);
+    opened.redirects = contents_.has(notify::kRedirectSupported) || contents_.has(notify::kRedirectedFrom);
+    if (const auto nat = detect_nat(contents_, header_.spi_i, 0, path_)) {
+      opened.local_nat = nat->local;
+      opened.remote_nat = nat->remote;
+      write_nat_detection(out, header_.spi_i, opened.spi_r, path_, connection_->force_encapsulation, host_.random);
     }
-    if (fragmentation) write_notify(out, notify::kFragmentationSupported);
+    if (opened.fragmentation) write_notify(out, notify::kFragmentationSupported);
     if (connection_->childless) write_notify(out, notify::kChildlessSupported);
-    HashNumbers hashes = decode_hashes(contents_);
-    if (!hashes.empty()) write_hashes(out);
-    if (connection_->remote.verifier) write_certificate_request(out, *connection_->remote.verifier);
-    prepend_header(
-        answer,
-        {.spi_i = header_.spi_i, .spi_r = spi_r, .first = out.first(), .exchange = Exchange::kInit, .response = true});
+    if (!opened.session) write_proofs(out, opened);
+    prepend_header(answer, {.spi_i = header_.spi_i,
+                            .spi_r = opened.spi_r,
+                            .first = out.first(),
+                            .exchange = header_.exchange,
+                            .response = true});
+    opened.response = answer.span();
 
     auto sa = std::make_unique<Sa>(host_, false, connection_, path_);
     sa->id = host_.new_sa_id();
-    if (!sa->open_as_responder(now_, {.request = message_.span(),
-                                      .response = answer.span(),
-                                      .nonce_i = *contents_.nonce,
-                                      .nonce_r = nonce,
-                                      .shared = std::move(exchange->shared),
-                                      .proposal = std::move(chosen_.proposal),
-                                      .offered = contents_.offered(),
-                                      .hashes = std::move(hashes),
-                                      .fragmentation = fragmentation,
-                                      .local_nat = nat && nat->local,
-                                      .remote_nat = nat && nat->remote,
-                                      .spi_i = header_.spi_i,
-                                      .spi_r = spi_r})) {
-      return;
-    }
+    if (!sa->open_as_responder(now_, std::move(opened))) return;
     Sa& added = host_.add(std::move(sa));
     ++host_.half_open;
     host_.openings_[{header_.spi_i, path_.remote}] = &added;
     host_.transmit(path_, std::move(answer));
     host_.settle(&added);
+  }
+
+  // How the ends may prove themselves, and exchange further keys.
+  void write_proofs(PayloadWriter& out, const Sa::Opened& opened) {
+    if (!opened.hashes.empty()) write_hashes(out);
+    if (has_additional({&opened.proposal, 1})) write_notify(out, notify::kIntermediateSupported);
+    if (contents_.has(notify::kUsePpk) && knows_ppk()) write_notify(out, notify::kUsePpk);
+    if (connection_->remote.verifier) write_certificate_request(out, *connection_->remote.verifier);
   }
 
   // Not longer than what it answers: nobody is worth more to an attacker than he pays.
@@ -160,7 +212,7 @@ class Responder {
     PayloadWriter out(answer);
     write_notify(out, type, data);
     prepend_header(answer,
-                   {.spi_i = header_.spi_i, .first = out.first(), .exchange = Exchange::kInit, .response = true});
+                   {.spi_i = header_.spi_i, .first = out.first(), .exchange = header_.exchange, .response = true});
     host_.transmit(path_, std::move(answer));
   }
 

@@ -25,6 +25,7 @@ Sa::~Sa() {
   for (const auto& child : children_) host_.by_child_spi.erase(child->spi_in);
   for (const auto& [at, inbound] : leaving_) host_.by_child_spi.erase(inbound.second);
   if (active_ && active_->child_spi != 0) host_.by_child_spi.erase(active_->child_spi);
+  if (follow_up_) give_up_spi(follow_up_->outcome.spi_in);
   if (pending_) host_.forget(pending_->question);
   if (handshake_) host_.forget(handshake_->question);
 }
@@ -77,6 +78,7 @@ void Sa::pump(TimePoint now) {
 void Sa::start(TimePoint now, Task task) {
   switch (task.kind) {
     case Task::Kind::kInit:
+    case Task::Kind::kIntermediate:
     case Task::Kind::kAuth:
       return;  // are begun where they belong
     case Task::Kind::kCreateChild:
@@ -88,6 +90,7 @@ void Sa::start(TimePoint now, Task task) {
     case Task::Kind::kDeleteIke:
     case Task::Kind::kProbe:
     case Task::Kind::kMove:
+    case Task::Kind::kRedirect:
       return send_informational(now, std::move(task));
   }
 }
@@ -179,6 +182,9 @@ void Sa::heard(TimePoint now) {
 }
 
 bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
+  if (const Secret* const secret = std::get_if<Secret>(&answer); secret != nullptr && secret->empty()) {
+    answer = Refuse{"no secret"};
+  }
   if (handshake_ && handshake_->question == question) {
     handshake_->question = {};
     if (Secret* const secret = std::get_if<Secret>(&answer)) {
@@ -199,6 +205,9 @@ bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
   if (Secret* const secret = std::get_if<Secret>(&answer)) {
     pending_->psk = std::move(*secret);
   } else if (std::holds_alternative<Allow>(answer)) {
+    pending_->allowed = true;
+  } else if (Gateway* const gateway = std::get_if<Gateway>(&answer)) {
+    pending_->elsewhere = std::move(*gateway);
     pending_->allowed = true;
   } else if (Configuration* const configuration = std::get_if<Configuration>(&answer)) {
     pending_->configuration = std::move(*configuration);
@@ -320,6 +329,8 @@ void Sa::end(TimePoint now, Reason why, bool linger) {
   }
   if (active_ && active_->child_spi != 0) host_.by_child_spi.erase(active_->child_spi);
   active_.reset();
+  if (follow_up_) give_up_spi(follow_up_->outcome.spi_in);
+  follow_up_.reset();
   tasks_.clear();
   if (pending_) host_.forget(pending_->question);
   pending_.reset();

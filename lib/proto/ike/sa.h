@@ -5,7 +5,7 @@
 // something waits in `pending_`; its copies are dropped meanwhile.
 //
 // The code is in several files: sa.cc (life, time, tasks), sa_exchange.cc (messages), sa_init.cc, sa_auth.cc,
-// sa_child.cc, sa_rekey.cc and sa_informational.cc (one kind of exchange each).
+// sa_child.cc, sa_rekey.cc, sa_informational.cc and others (one kind of exchange each).
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@
 
 #include "auth_signature.h"
 #include "host.h"
+#include "intermediate.h"
 #include "keys.h"
 #include "payloads.h"
 #include "selectors.h"
@@ -48,6 +49,7 @@ struct ChildSa {
 struct Task {
   enum class Kind : std::uint8_t {
     kInit,
+    kIntermediate,
     kAuth,
     kCreateChild,
     kRekeyChild,
@@ -55,7 +57,8 @@ struct Task {
     kRekeyIke,
     kDeleteIke,
     kProbe,
-    kMove
+    kMove,
+    kRedirect
   };
 
   Kind kind{};
@@ -63,10 +66,19 @@ struct Task {
   ChildId child{};        // and its id
   ChildConfigPtr config;
   std::uint16_t group = 0;  // that the peer has asked for; 0: our first
-  ByteVector cookie;        // COOKIE2 of a move
+  ByteVector cookie;        // COOKIE2 of a move; the gateway of a redirect
   bool unwanted = false;    // the child is to go as soon as it has been rekeyed
   TimePoint not_before{};
   unsigned attempts = 0;  // that ended with TEMPORARY_FAILURE
+};
+
+// What of a child SA was settled in an exchange, by either end.
+struct ChildOutcome {
+  Proposal proposal;
+  std::uint32_t spi_in = 0, spi_out = 0;
+  ip::SelectorPair selectors;
+  bool transport = false;
+  bool initiator = false;
 };
 
 // A rekey of the peer that came while ours of the same SA was on its way (RFC 7296 section 2.8.1).
@@ -74,6 +86,23 @@ struct Crossing {
   ByteVector lowest_nonce;      // of the peer's exchange
   std::uint32_t child_spi = 0;  // what it made: a child SA, by our inbound SPI
   std::uint64_t ike_spi = 0;    // or an IKE SA, by our SPI
+};
+
+// What a CREATE_CHILD_SA has settled while its further key exchanges are made (RFC 9370 section 2.2.4), at either end.
+struct FollowUp {
+  Proposal proposal;
+  ByteVector nonce_i, nonce_r;
+  Secret shared;      // of the first key exchange
+  Secret further;     // of the others so far
+  unsigned done = 0;  // of them
+  ByteVector link;    // what the responder has named this by
+  // Of a new IKE SA.
+  SpiPair ike;
+  // Of a child SA: a pair for it, in place of `replaced` if that is not 0.
+  ChildConfigPtr config;
+  ChildOutcome outcome;
+  ChildId child{};
+  std::uint32_t replaced = 0;
 };
 
 // Our request that waits for its answer.
@@ -91,6 +120,7 @@ struct Active {
   std::uint32_t child_spi = 0;
   std::uint64_t ike_spi = 0;
   std::unique_ptr<Crossing> crossing;
+  std::unique_ptr<FollowUp> follow_up;
 };
 
 enum class Asked : std::uint8_t { kNothing, kConnection, kPsk, kAuthorize, kAddresses, kNarrow };
@@ -109,6 +139,7 @@ struct Pending {
   bool allowed = false;
   std::optional<Configuration> configuration;
   std::optional<ip::SelectorPair> narrowed;
+  std::optional<Gateway> elsewhere;  // where the host sends the peer
 };
 
 // A signature that has been asked for.
@@ -129,6 +160,11 @@ struct OwnAuth {
   ByteVector data;
 };
 
+// The keys that a PPK changes, as they are without it.
+struct PpkKeys {
+  Secret d, pi, pr;
+};
+
 // What only the opening of an IKE SA needs.
 struct Handshake {
   Route route;
@@ -143,8 +179,9 @@ struct Handshake {
   std::optional<Identity> wanted;
   std::uint32_t child_spi = 0;
   bool peer_childless = false;
-  QuestionId question{};  // of the initiator
-  SaId replaces{};        // reauthentication
+  QuestionId question{};           // of the initiator
+  Opening opening;                 // its ticket until the gateway has refused it
+  std::optional<Session> session;  // responder: of the ticket that resumes this
   std::optional<Secret> psk;
   HashNumbers peer_hashes;
   std::shared_ptr<Signing> signing;
@@ -158,6 +195,13 @@ struct Handshake {
   bool eap_alone = false;    // RFC 5998
   ByteVector first_request;  // its payloads: what the last one is answered for
   PayloadType first_type{};
+  IntermediateAuth intermediate;
+  std::optional<MessageKeys> inbound_before;  // of the last IKE_INTERMEDIATE request, which may come again
+  // Preshared keys of RFC 8784.
+  const Ppk* ppk = nullptr;                       // the one in use: as initiator, if both ends use PPKs
+  std::optional<PpkKeys> without_ppk;             // it has been mixed in
+  std::optional<OwnAuth> own_auth_without_ppk;    // for a responder that has it not
+  bool ppk_settled = false, ppk_refused = false;  // responder: ours have been compared; none is the peer's
 };
 
 // Fragments of one message (RFC 7383 section 2.6).
@@ -189,7 +233,7 @@ class Sa : public Timed {
   ~Sa();
 
   // --- For the engine.
-  void begin(TimePoint now, const Route& route, SaId replaces);
+  void begin(TimePoint now, const Route& route, Opening opening);
   void receive(TimePoint now, const Path& path, const Header& header, Buffer& message);
   void on_time(TimePoint now);
   bool answer(TimePoint now, QuestionId question, Answer& answer);
@@ -199,6 +243,7 @@ class Sa : public Timed {
   bool rekey(TimePoint now);
   bool close(TimePoint now);
   bool move(TimePoint now, const Route& route);
+  bool redirect(TimePoint now, Gateway gateway);
   void heard(TimePoint now);
   TimePoint next_due() const;
 
@@ -211,7 +256,9 @@ class Sa : public Timed {
     HashNumbers hashes;
     bool fragmentation = false;
     bool local_nat = false, remote_nat = false;
+    bool redirects = false;
     std::uint64_t spi_i = 0, spi_r = 0;
+    std::optional<Session> session;
   };
   bool open_as_responder(TimePoint now, Opened opened);
 
@@ -283,7 +330,43 @@ class Sa : public Timed {
   void on_init_response(TimePoint now, const Header& header, Buffer& message);
   void restart_init(TimePoint now, const NotifyView& error);
   void fail_init(TimePoint now, const NotifyView& error);
+  void take_answer(const Header& header, Buffer& message, const Contents& contents);
   void take_keys(Secret seed, Bytes nonce_i, Bytes nonce_r);
+
+  // --- sa_resume.cc
+  void write_resumption(PayloadWriter& out) const;
+  bool resumes() const noexcept { return handshake_->opening.ticket || handshake_->session; }
+  void on_resume_response(TimePoint now, const Contents& contents);
+  OwnAuth resumed_auth(bool of_initiator) const;
+  absl::Status verify_resumed_auth(const Contents& contents) const;
+  bool verify_resumption(const Contents& contents);
+  void write_ticket(TimePoint now, PayloadWriter& out, const Contents& contents);
+  void keep_ticket(TimePoint now, const Contents& contents);
+
+  // --- sa_redirect.cc
+  void write_redirect_support(PayloadWriter& out) const;
+  // Whether the message sends us elsewhere, and we follow: the host has been told. `nonce`: that it has to name.
+  bool redirected(TimePoint now, const Contents& contents, std::optional<Bytes> nonce);
+  void send_elsewhere(TimePoint now, PayloadWriter& out, const Buffer& inner);
+
+  // --- sa_intermediate.cc
+  bool exchanges_wanting() const noexcept;
+  // The next key exchange, or else IKE_AUTH.
+  void continue_opening(TimePoint now);
+  void on_intermediate_response(TimePoint now, const Contents& contents);
+  void on_intermediate_request(TimePoint now, const Path& path, const Header& header, const Contents& contents);
+  void take_additional(const Secret& shared);
+  void cover_intermediate(const Header& header, PayloadType first, Bytes payloads);
+
+  // --- sa_ppk.cc
+  void mix_in_ppk();
+  bool offers_way_without_ppk() const noexcept;
+  void write_ppk(PayloadWriter& out);
+  // The responder's answer to our PPK; the keys are then those that it uses.
+  absl::Status ppk_answered(const Contents& contents);
+  absl::Status take_ppk(const Contents& contents);
+  // The AUTH payload that counts.
+  AuthView auth_of(const Contents& contents) const;
 
   // --- sa_auth.cc
   void prove(TimePoint now);
@@ -291,7 +374,8 @@ class Sa : public Timed {
   void on_signed(TimePoint now);
   // Our own AUTH payload. False while the key signs, or when it has failed and so ended this.
   bool make_auth(TimePoint now);
-  bool sign(TimePoint now, Bytes octets);
+  bool make_proof(TimePoint now, bool with_ppk, std::optional<OwnAuth>& proof);
+  bool sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof);
   void fail_to_prove(TimePoint now, std::string text);
   // Whether the peer has proved that it is remote_; else why not.
   absl::Status verify_auth(const Contents& contents) const;
@@ -310,12 +394,12 @@ class Sa : public Timed {
   Identity own_identity() const;
   // What an AUTH payload covers (RFC 7296 section 2.15).
   const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
-  ByteVector auth_octets(bool of_initiator, const Identity& identity) const;
+  ByteVector auth_octets(bool of_initiator, const Identity& identity, bool with_ppk = true) const;
   bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
 
   // --- sa_eap.cc
-  const Secret& eap_key(bool of_initiator) const;
-  ByteVector eap_auth(bool of_initiator) const;
+  const Secret& eap_key(bool of_initiator, bool with_ppk) const;
+  ByteVector eap_auth(bool of_initiator, bool with_ppk = true) const;
   absl::Status verify_eap_auth(const Contents& contents) const;
   eap::StepHandler step_handler();
   std::optional<eap::Step> take_step();
@@ -328,14 +412,6 @@ class Sa : public Timed {
   void finish_eap(TimePoint now, const Contents& contents);
 
   // --- sa_child.cc
-  // What of a child SA was settled in an exchange, by either end.
-  struct ChildOutcome {
-    Proposal proposal;
-    std::uint32_t spi_in = 0, spi_out = 0;
-    ip::SelectorPair selectors;
-    bool transport = false;
-    bool initiator = false;
-  };
   void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
                          Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
   // What a peer that asks for a child SA gets: the child, or an error notify. `only`: that it may be no other's, in a
@@ -360,7 +436,10 @@ class Sa : public Timed {
                                            ChildOutcome& outcome) const;
   // Tells of a new child (`child` 0), or of another pair for one, which is not sent by before send_by().
   ChildSa* install(TimePoint now, ChildId child, const ChildConfigPtr& config, const ChildOutcome& outcome,
-                   Bytes shared, Bytes nonce_i, Bytes nonce_r);
+                   Bytes shared, Bytes nonce_i, Bytes nonce_r, Bytes further = {});
+  // What is left to do once all key exchanges of a CREATE_CHILD_SA are done: of ours, of the peer's.
+  void finish_child(TimePoint now, Active active, const FollowUp& settled);
+  void finish_child_answer(TimePoint now, const FollowUp& settled);
   void send_create_child(TimePoint now, Task task);
   void on_create_child_request(TimePoint now, const Contents& contents);
   void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
@@ -387,7 +466,22 @@ class Sa : public Timed {
   void on_rekey_response(TimePoint now, Active active, const Contents& contents);
   Sa& make_successor(TimePoint now, bool initiator, const SpiPair& spis, const Proposal& proposal, Secret seed,
                      Bytes nonce_i, Bytes nonce_r);
+  void finish_rekey(TimePoint now, Active active, const FollowUp& settled);
+  void rekey_refused(TimePoint now, Active active);
+  void finish_rekey_answer(TimePoint now, const FollowUp& settled);
+  bool is_busy_with_children() const noexcept;
   void hand_over(TimePoint now, Sa& successor);
+
+  // --- sa_followup.cc
+  // Goes on with the next key exchange of ours. False: the peer has named nothing to go on with.
+  bool send_follow_up(TimePoint now, Active& active, const Contents& contents);
+  void on_follow_up_response(TimePoint now, Active active, const Contents& contents);
+  void finish(TimePoint now, Active active);
+  // Of two rekeys at once only one goes on: whether it is ours.
+  bool follows_up_after(Active& active);
+  // The peer's: keeps what is settled, and names it in the answer.
+  void await_follow_up(FollowUp settled, PayloadWriter& out);
+  void on_follow_up_request(TimePoint now, const Path& path, const Header& header, const Contents& contents);
   void delete_replaced(TimePoint now);
   void adopt_crossing(TimePoint now);
   void adopt_self(TimePoint now);
@@ -406,7 +500,9 @@ class Sa : public Timed {
   bool client_;           // initiator of the first of them: whose addresses were assigned, who may move
   bool fragmentation_ = false;
   bool local_nat_ = false, remote_nat_ = false;
-  bool mobike_ = false;  // both ends speak it
+  bool mobike_ = false;                // both ends speak it
+  bool redirects_ = false;             // the peer, a client, can be sent elsewhere
+  std::unique_ptr<Redirection> came_;  // how we were sent here
   SpiPair spis_;
   ConnectionPtr connection_;
   Path path_;
@@ -424,6 +520,7 @@ class Sa : public Timed {
   std::vector<Task> tasks_;
   std::unique_ptr<Pending> pending_;
   std::unique_ptr<Handshake> handshake_;
+  std::unique_ptr<FollowUp> follow_up_;  // of the peer
   std::unique_ptr<Fragments> request_fragments_, response_fragments_;
   std::vector<std::unique_ptr<ChildSa>> children_;
   // Of an IKE SA that the peer made while our own rekey was on its way: the SPI of the one that both would replace,

@@ -25,17 +25,23 @@ bool is_safe_alone(const eap::PeerOptions& options) {
 }  // namespace
 
 Identity Sa::own_identity() const {
+  if (handshake_ && handshake_->opening.ticket) return handshake_->opening.ticket->local;
+  if (handshake_ && handshake_->session) return handshake_->session->gateway;
   const Identity& own = connection_->local.id;
   return own.bytes.empty() ? Identity::of(path_.local.address) : own;
 }
 
-ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity) const {
+ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity, bool with_ppk) const {
   const Handshake& h = *handshake_;
   ByteVector octets = of_initiator ? h.request : h.response;
   const ByteVector& nonce = of_initiator ? h.nonce_r : h.nonce_i;
   octets.insert(octets.end(), nonce.begin(), nonce.end());
-  const Secret mac = mac_of_id(suite_.prf, of_initiator ? keys_.pi : keys_.pr, id_body(identity));
+  const bool mixed = with_ppk || !h.without_ppk;
+  const Secret& key = of_initiator ? (mixed ? keys_.pi : h.without_ppk->pi) : (mixed ? keys_.pr : h.without_ppk->pr);
+  const Secret mac = mac_of_id(suite_.prf, key, id_body(identity));
   octets.insert(octets.end(), mac.span().begin(), mac.span().end());
+  const ByteVector before = h.intermediate.octets();
+  octets.insert(octets.end(), before.begin(), before.end());
   return octets;
 }
 
@@ -62,16 +68,22 @@ void Sa::say_farewell(std::uint16_t type) {
 
 bool Sa::make_auth(TimePoint now) {
   Handshake& h = *handshake_;
-  if (h.own_auth) return true;
-  const ByteVector octets = auth_octets(initiator_, own_identity());
-  if (connection_->local.method == AuthMethod::kPublicKey) return sign(now, octets);
+  return make_proof(now, true, h.own_auth) &&
+         (!offers_way_without_ppk() || make_proof(now, false, h.own_auth_without_ppk));
+}
+
+bool Sa::make_proof(TimePoint now, bool with_ppk, std::optional<OwnAuth>& proof) {
+  if (proof) return true;
+  if (resumes()) return proof = resumed_auth(initiator_), true;
+  const ByteVector octets = auth_octets(initiator_, own_identity(), with_ppk);
+  if (connection_->local.method == AuthMethod::kPublicKey) return sign(now, octets, proof);
   const Secret& own = connection_->local.psk;
   const Secret mac = shared_secret_auth(suite_.prf, own.empty() ? known_psk()->span() : own.span(), octets);
-  h.own_auth = OwnAuth{kSharedKey, {mac.span().begin(), mac.span().end()}};
+  proof = OwnAuth{kSharedKey, {mac.span().begin(), mac.span().end()}};
   return true;
 }
 
-bool Sa::sign(TimePoint now, Bytes octets) {
+bool Sa::sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof) {
   Handshake& h = *handshake_;
   const auto& own = connection_->local.certificate;
   if (!own) return fail_to_prove(now, "the connection has no certificate"), false;
@@ -92,7 +104,8 @@ bool Sa::sign(TimePoint now, Bytes octets) {
   const Signing& done = *h.signing;
   if (!done.result) return false;
   if (!done.result->ok()) return fail_to_prove(now, std::string(done.result->status().message())), false;
-  h.own_auth = OwnAuth{done.method.method, encode_signature(done.method, own->key->public_key(), **done.result)};
+  proof = OwnAuth{done.method.method, encode_signature(done.method, own->key->public_key(), **done.result)};
+  h.signing.reset();
   return true;
 }
 
@@ -110,7 +123,8 @@ void Sa::fail_to_prove(TimePoint now, std::string text) {
 }
 
 absl::Status Sa::verify_auth(const Contents& contents) const {
-  const AuthView& auth = *contents.auth;
+  if (resumes()) return verify_resumed_auth(contents);
+  const AuthView auth = auth_of(contents);
   const ByteVector octets = auth_octets(!initiator_, remote_);
   const RemoteAuth& expected = connection_->remote;
   if (expected.method == AuthMethod::kPsk) {
@@ -158,21 +172,22 @@ void Sa::prove(TimePoint now) {
 void Sa::send_auth(TimePoint now) {
   Handshake& h = *handshake_;
   const Connection& c = *connection_;
-  const bool by_eap = c.local.method == AuthMethod::kEap;
+  const bool by_eap = c.local.method == AuthMethod::kEap && !resumes();
   if (by_eap) {
     if (!c.local.eap || (c.local.eap_only && !is_safe_alone(*c.local.eap))) {
       return end(now, reason(Cause::kUnsupported, "no EAP method that may be used here"), false);
     }
     h.eap_peer = std::make_unique<eap::Peer>(*c.local.eap, host_.random);
-  } else if (!make_auth(now)) {
-    return;
+  } else {
+    mix_in_ppk();
+    if (!make_auth(now)) return;
   }
   Buffer inner(1024);
   PayloadWriter out(inner);
   write_id(out, PayloadType::kIdInitiator, own_identity());
-  write_certificates(out, c.local);
-  if (c.send_initial_contact && h.replaces == SaId{}) write_notify(out, notify::kInitialContact);
-  if (c.remote.verifier) write_certificate_request(out, *c.remote.verifier);
+  if (!resumes()) write_certificates(out, c.local);
+  if (c.send_initial_contact && h.opening.replaces == SaId{}) write_notify(out, notify::kInitialContact);
+  if (c.remote.verifier && !resumes()) write_certificate_request(out, *c.remote.verifier);
   if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
   if (!by_eap) write_auth(out, h.own_auth->method, h.own_auth->data);
   if (by_eap && c.local.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
@@ -186,6 +201,8 @@ void Sa::send_auth(TimePoint now) {
     write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
   }
   if (c.mobike) write_notify(out, notify::kMobikeSupported);
+  if (c.resumption) write_notify(out, notify::kTicketRequest);
+  write_ppk(out);
   send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span()).child_spi = h.child_spi;
 }
 
@@ -200,7 +217,8 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
     return end(now, reason(Cause::kRefusedByPeer, "", error->type), false);
   }
   if (!by_eap) remote_ = *contents.id_r;
-  absl::Status proved = by_eap ? verify_eap_auth(contents) : verify_auth(contents);
+  absl::Status proved = ppk_answered(contents);
+  if (proved.ok()) proved = by_eap ? verify_eap_auth(contents) : verify_auth(contents);
   if (proved.ok() && !connection_->remote.id.matches(remote_)) {
     proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
   }
@@ -209,6 +227,7 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
     say_farewell(notify::kAuthenticationFailed);
     return end(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())), false);
   }
+  if (redirected(now, contents, std::nullopt)) return;
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
   Configuration configuration;
   if (contents.configuration_type == ConfigurationType::kReply) configuration = contents.configuration;
@@ -225,6 +244,7 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
       host_.tell(ChildRefused{id, config, *std::move(refused)});
     }
   }
+  keep_ticket(now, contents);
   for (std::size_t i = 1; i < std::min(connection_->start_children, connection_->children.size()); ++i) {
     queue({.kind = Task::Kind::kCreateChild, .config = connection_->children[i]});
   }
@@ -238,7 +258,7 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
   set_ike_timers(now);
   ++(initiator_ ? host_.counters.initiated : host_.counters.accepted);
   if (initial_contact) host_.replace_others(now, *this);
-  const SaId replaces = handshake_->replaces;
+  const SaId replaces = handshake_->opening.replaces;
   keys_.pi = keys_.pr = Secret();
   host_.tell(Up{.sa = id,
                 .connection = connection_,
@@ -286,10 +306,13 @@ bool Sa::choose_connection(TimePoint now, const Contents& contents) {
     return false;
   }
   const auto& all = host_.options.connections;
-  auto found = std::ranges::find_if(
-      all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r) && fits(c->remote.method, contents); });
+  const auto& session = handshake_->session;
+  auto found = std::ranges::find_if(all, [&](const ConnectionPtr& c) {
+    if (session) return c->name == session->connection && c->resumption && takes(*c, contents.id_r);
+    return takes(*c, contents.id_r) && fits(c->remote.method, contents);
+  });
   // Where none fits how the peer proves itself, the first of its name says what it should have done.
-  if (found == all.end()) {
+  if (found == all.end() && !session) {
     found = std::ranges::find_if(all, [&](const ConnectionPtr& c) { return takes(*c, contents.id_r); });
   }
   if (found == all.end()) {
@@ -307,6 +330,7 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
     fail_auth(now, reason(cause, std::move(text)), notify::kAuthenticationFailed);
     return false;
   };
+  if (resumes()) return verify_resumption(contents) || fail(Cause::kAuthentication, "its ticket does not hold");
   if (connection_->remote.method == AuthMethod::kEap) {
     if (contents.auth) return fail(Cause::kAuthentication, "the peer does not use EAP");
     begin_eap(now, contents);
@@ -322,7 +346,8 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
     ask_psk(pending_->question);
     return false;
   }
-  const absl::Status proved = verify_auth(contents);
+  absl::Status proved = take_ppk(contents);
+  if (proved.ok()) proved = verify_auth(contents);
   if (!proved.ok()) {
     return fail(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message()));
   }
@@ -366,8 +391,13 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   assigned_.clear();
   for (const Prefix& prefix : reply.addresses) assigned_.push_back(prefix.address);
   const bool no_address = asked && connection_->pool && !contents.configuration.addresses.empty() && assigned_.empty();
+  if (pending_->elsewhere && !redirects_) {
+    return fail_auth(now, reason(Cause::kRefusedByHost, "it cannot be redirected"), notify::kAuthenticationFailed);
+  }
   ChildAnswer child;
-  if (no_address) {
+  if (pending_->elsewhere) {
+    // No child is made for one who goes.
+  } else if (no_address) {
     child.error = notify::kInternalAddressFailure;
   } else if (!contents.offers.empty()) {
     child = negotiate_child(contents, KeyExchangeRule::kIgnored, nullptr);
@@ -377,14 +407,16 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   }
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
 
-  Buffer inner(512);
+  Buffer inner(1024);
   PayloadWriter out(inner);
   const Identity own = own_identity();
   if (!handshake_->authenticator) {
     write_id(out, PayloadType::kIdResponder, own);
-    write_certificates(out, connection_->local);
+    if (!resumes()) write_certificates(out, connection_->local);
   }
   write_auth(out, handshake_->own_auth->method, handshake_->own_auth->data);
+  write_ppk(out);
+  if (pending_->elsewhere) return send_elsewhere(now, out, inner);
   if (asked && !no_address) write_configuration(out, ConfigurationType::kReply, reply);
   if (child.error != 0) {
     write_notify(out, child.error, child.error_data);
@@ -392,6 +424,7 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
     write_child_answer(out, child);
   }
   if (mobike_) write_notify(out, notify::kMobikeSupported);
+  write_ticket(now, out, contents);
   respond_pending(now, out, inner);
 
   come_up(now, std::move(reply), contents.has(notify::kInitialContact));

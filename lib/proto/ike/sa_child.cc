@@ -108,6 +108,10 @@ bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildC
     answer.error = notify::kNoProposalChosen;
     return false;
   }
+  if (choice->group == id::kNoKeyExchange && has_additional({&choice->proposal, 1})) {
+    answer.error = notify::kNoProposalChosen;
+    return false;
+  }
   if (choice->wrong_group && rule != KeyExchangeRule::kIgnored) {
     answer.error = notify::kInvalidKePayload;
     answer.error_data.resize(2);
@@ -230,8 +234,9 @@ void Sa::give_up_spi(std::uint32_t spi) {
 }
 
 ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& config, const ChildOutcome& outcome,
-                     Bytes shared, Bytes nonce_i, Bytes nonce_r) {
-  auto keys = derive_child_keys(suite_.prf, keys_.d, outcome.proposal, shared, nonce_i, nonce_r, config->legacy);
+                     Bytes shared, Bytes nonce_i, Bytes nonce_r, Bytes further) {
+  auto keys =
+      derive_child_keys(suite_.prf, keys_.d, outcome.proposal, shared, nonce_i, nonce_r, further, config->legacy);
   if (!keys) return give_up_spi(outcome.spi_in), nullptr;
   auto pair = std::make_unique<ChildSa>();
   pair->id = child_id != ChildId{} ? child_id : host_.new_child_id();
@@ -368,22 +373,39 @@ void Sa::on_create_child_response(TimePoint now, Active active, const Contents& 
   if (!contents.nonce) {
     return child_refused(now, std::move(active), nullptr, reason(Cause::kMisbehaved, "no nonce"));
   }
-  if (active.task.kind == Task::Kind::kCreateChild) {
-    install(now, {}, config, outcome, shared.span(), active.nonce, *contents.nonce);
-    return;
+  const bool follows = has_additional({&outcome.proposal, 1});
+  active.follow_up = std::make_unique<FollowUp>(FollowUp{.proposal = outcome.proposal,
+                                                         .nonce_i = active.nonce,
+                                                         .nonce_r = {contents.nonce->begin(), contents.nonce->end()},
+                                                         .shared = std::move(shared),
+                                                         .config = config,
+                                                         .outcome = std::move(outcome)});
+  if (!follows) return finish(now, std::move(active));
+  if (!follows_up_after(active)) {
+    // The peer's goes on; ours is tried again if that breaks off.
+    give_up_spi(active.child_spi);
+    return retry_later(now, std::move(active.task));
   }
+  if (answered && send_follow_up(now, active, contents)) return;
+  child_refused(now, std::move(active), nullptr, reason(Cause::kMisbehaved, "nothing to go on with"));
+}
+
+void Sa::finish_child(TimePoint now, Active active, const FollowUp& settled) {
+  const auto make = [&](ChildId child) {
+    return install(now, child, settled.config, settled.outcome, settled.shared.span(), settled.nonce_i, settled.nonce_r,
+                   settled.further.span());
+  };
+  if (active.task.kind == Task::Kind::kCreateChild) return void(make({}));
   ++host_.counters.child_rekeys;
   const ChildId child = active.task.child;
   if (host_.by_child.find(child) == host_.by_child.end()) {
     // The child was deleted meanwhile: what was made for it goes too.
-    if (ChildSa* const ours = install(now, {}, config, outcome, shared.span(), active.nonce, *contents.nonce)) {
-      queue({.kind = Task::Kind::kDeleteChild, .spi = ours->spi_in});
-    }
+    if (ChildSa* const ours = make({})) queue({.kind = Task::Kind::kDeleteChild, .spi = ours->spi_in});
     return;
   }
-  ChildSa* const ours = install(now, child, config, outcome, shared.span(), active.nonce, *contents.nonce);
+  ChildSa* const ours = make(child);
   if (ours == nullptr) return;
-  settle_child_rekey(now, active, *ours, *contents.nonce);
+  settle_child_rekey(now, active, *ours, settled.nonce_r);
   if (active.task.unwanted) delete_child(now, child);
 }
 
@@ -425,13 +447,14 @@ void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Re
   give_up_spi(active.child_spi);
   const std::uint16_t type = error != nullptr ? error->type : std::uint16_t{0};
   if (active.task.kind == Task::Kind::kCreateChild) {
-    if (type == notify::kTemporaryFailure && active.task.attempts < 10) return retry_later(now, std::move(active.task));
+    if ((type == notify::kTemporaryFailure || type == notify::kStateNotFound) && active.task.attempts < 10)
+      return retry_later(now, std::move(active.task));
     host_.tell(ChildRefused{id, active.task.config, std::move(why)});
     return;
   }
   ChildSa* const old = child_by_in(active.task.spi);
   if (old == nullptr || old->state != ChildSa::State::kUp) return;
-  if (active.crossing) {
+  if (active.crossing && child_by_in(active.crossing->child_spi) != nullptr) {
     // What the peer made in its place serves, and it deletes the old one.
     old->state = ChildSa::State::kRekeyed;
     old->rekey_at = kNever;
@@ -468,6 +491,9 @@ void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
                                                                       : nullptr;
     if (old == nullptr) return refuse(notify::kChildSaNotFound, rekey->protocol, rekey->spi);
     if (old->state != ChildSa::State::kUp) return refuse(notify::kTemporaryFailure);
+    // The peer has answered ours already, and its own comes late.
+    const bool late = active_ && active_->follow_up && active_->task.spi == old->spi_in;
+    if (late) return refuse(notify::kTemporaryFailure);
   }
   answer_child_request(now, contents, old);
 }
@@ -498,18 +524,31 @@ void Sa::answer_child_request(TimePoint now, const Contents& contents, ChildSa* 
   ByteVector nonce(kNonceSize);
   host_.random.fill(nonce);
   write_child_answer(out, child, nonce, exchange.public_value);
-  respond_pending(now, out, inner);
-  const bool crossed =
-      old != nullptr && active_ && active_->task.kind == Task::Kind::kRekeyChild && active_->task.spi == old->spi_in;
-  ChildSa* const made = install(now, old != nullptr ? old->id : ChildId{}, child.config, child.outcome,
-                                exchange.shared.span(), *contents.nonce, nonce);
-  if (old == nullptr || made == nullptr) return;
-  ++host_.counters.child_rekeys;
-  if (crossed) {
+  if (old != nullptr && active_ && active_->task.kind == Task::Kind::kRekeyChild && active_->task.spi == old->spi_in) {
     const Bytes lowest = lower_of(*contents.nonce, nonce);
-    active_->crossing = std::make_unique<Crossing>(Crossing{{lowest.begin(), lowest.end()}, made->spi_in, 0});
-    return;
+    active_->crossing = std::make_unique<Crossing>(Crossing{{lowest.begin(), lowest.end()}, child.outcome.spi_in, 0});
   }
+  FollowUp settled{.proposal = child.outcome.proposal,
+                   .nonce_i = {contents.nonce->begin(), contents.nonce->end()},
+                   .nonce_r = std::move(nonce),
+                   .shared = std::move(exchange.shared),
+                   .config = child.config,
+                   .outcome = std::move(child.outcome),
+                   .child = old != nullptr ? old->id : ChildId{},
+                   .replaced = old != nullptr ? old->spi_in : 0};
+  const bool follows = has_additional({&settled.proposal, 1});
+  if (follows) await_follow_up(std::move(settled), out);
+  respond_pending(now, out, inner);
+  if (!follows) finish_child_answer(now, settled);
+}
+
+void Sa::finish_child_answer(TimePoint now, const FollowUp& settled) {
+  ChildSa* const made = install(now, settled.child, settled.config, settled.outcome, settled.shared.span(),
+                                settled.nonce_i, settled.nonce_r, settled.further.span());
+  ChildSa* const old = child_by_in(settled.replaced);
+  if (settled.replaced == 0 || made == nullptr || old == nullptr) return;
+  ++host_.counters.child_rekeys;
+  if (active_ && active_->crossing && active_->crossing->child_spi == made->spi_in) return;
   // The peer deletes it; until then it is sent by.
   old->state = ChildSa::State::kRekeyed;
   old->rekey_at = kNever;

@@ -28,21 +28,24 @@ std::string text_of(const eap::Step& step) {
 }  // namespace
 
 // The key of both AUTH payloads after EAP: the method's, or, where it makes none, SK_pi and SK_pr.
-const Secret& Sa::eap_key(bool of_initiator) const {
+const Secret& Sa::eap_key(bool of_initiator, bool with_ppk) const {
   const Handshake& h = *handshake_;
   const Secret& msk = h.eap_peer ? h.eap_peer->msk() : h.authenticator->msk();
-  return !msk.empty() ? msk : of_initiator ? keys_.pi : keys_.pr;
+  if (!msk.empty()) return msk;
+  if (!with_ppk && h.without_ppk) return of_initiator ? h.without_ppk->pi : h.without_ppk->pr;
+  return of_initiator ? keys_.pi : keys_.pr;
 }
 
-ByteVector Sa::eap_auth(bool of_initiator) const {
+ByteVector Sa::eap_auth(bool of_initiator, bool with_ppk) const {
   const Identity identity = of_initiator == initiator_ ? own_identity() : remote_;
-  const Secret mac = shared_secret_auth(suite_.prf, eap_key(of_initiator).span(), auth_octets(of_initiator, identity));
+  const Secret mac = shared_secret_auth(suite_.prf, eap_key(of_initiator, with_ppk).span(),
+                                        auth_octets(of_initiator, identity, with_ppk));
   return {mac.span().begin(), mac.span().end()};
 }
 
 absl::Status Sa::verify_eap_auth(const Contents& contents) const {
   const bool right = contents.auth && contents.auth->method == kSharedKey &&
-                     constant_time_equal(contents.auth->data, eap_auth(!initiator_));
+                     constant_time_equal(auth_of(contents).data, eap_auth(!initiator_));
   return right ? absl::OkStatus() : absl::UnauthenticatedError("its AUTH does not fit what EAP agreed on");
 }
 
@@ -119,7 +122,10 @@ void Sa::take_client_step(TimePoint now) {
       break;
     case eap::Step::Kind::kSuccess:
       handshake_->eap_done = true;
+      mix_in_ppk();
       write_auth(out, kSharedKey, eap_auth(true));
+      if (offers_way_without_ppk()) handshake_->own_auth_without_ppk = OwnAuth{kSharedKey, eap_auth(true, false)};
+      write_ppk(out);
       break;
     case eap::Step::Kind::kFailure:
       return end(now, reason(Cause::kRefusedByPeer, "EAP: " + text_of(*step)), false);
@@ -187,7 +193,8 @@ void Sa::take_server_step(TimePoint now) {
 void Sa::finish_eap(TimePoint now, const Contents& contents) {
   Handshake& h = *handshake_;
   if (!pending_->verified) {
-    const absl::Status proved = verify_eap_auth(contents);
+    absl::Status proved = take_ppk(contents);
+    if (proved.ok()) proved = verify_eap_auth(contents);
     if (!proved.ok()) {
       return fail_auth(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())),
                        notify::kAuthenticationFailed);

@@ -9,6 +9,7 @@ namespace {
 constexpr std::size_t kMarkerRoom = 4;
 constexpr std::size_t kUdpHeaderSize = 8;
 constexpr std::uint16_t kMostFragments = 1024;
+constexpr unsigned kResumeTries = 1;  // after the first sending
 
 Bytes whole(const Buffer& buffer) { return buffer.span(); }
 
@@ -18,7 +19,7 @@ Bytes whole(const Buffer& buffer) { return buffer.span(); }
 
 void Sa::receive(TimePoint now, const Path& path, const Header& header, Buffer& message) {
   if (doomed) return;
-  if (header.exchange == Exchange::kInit) {
+  if (header.exchange == Exchange::kInit || header.exchange == Exchange::kSessionResume) {
     if (state_ == State::kInit && header.response && header.message_id == 0) on_init_response(now, header, message);
     return;
   }
@@ -50,14 +51,17 @@ void Sa::open(TimePoint now, const Path& path, const Header& header, Buffer& mes
     ++host_.counters.malformed;
     return;
   }
-  const auto inner = open_message(suite_, inbound_keys(), message.span(), sealed.body.subspan(fragment ? 4 : 0));
+  const bool again = !header.response && header.message_id != expected_;
+  const bool before = again && handshake_ && handshake_->inbound_before;
+  const MessageKeys& keys = before ? *handshake_->inbound_before : inbound_keys();
+  const auto inner = open_message(suite_, keys, message.span(), sealed.body.subspan(fragment ? 4 : 0));
   if (!inner) {
     ++host_.counters.bad_integrity;
     return;
   }
   FragmentNumber number;
   if (fragment) number = {load_u16(sealed.body.data()), load_u16(sealed.body.data() + 2)};
-  if (!header.response && header.message_id != expected_) {
+  if (again) {
     // RFC 7383 section 2.6.1: of a request in fragments, the first alone brings the answer again.
     if (!fragment || number.number == 1) replay(path);
     return;
@@ -99,6 +103,7 @@ std::optional<std::pair<PayloadType, ByteVector>> Sa::join(std::unique_ptr<Fragm
 
 void Sa::on_message(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads) {
   authentic(now, path, header);
+  cover_intermediate(header, first, payloads);
   if (!header.response) return on_request(now, path, header, first, payloads);
   PayloadChain chain;
   Contents contents;
@@ -154,17 +159,30 @@ void Sa::dispatch(TimePoint now, const Path& path, const Header& header, Payload
     continue_pending(now);
   };
   switch (header.exchange) {
-    case Exchange::kAuth:
-      if (state_ == State::kAuth) return wait();
+    case Exchange::kIntermediate:
+      if (state_ == State::kAuth) return on_intermediate_request(now, path, header, contents);
       break;
+    case Exchange::kAuth:
+      if (state_ != State::kAuth) break;
+      if (exchanges_wanting()) {
+        respond_notify(now, header, path, notify::kInvalidSyntax);
+        return end(now, reason(Cause::kMisbehaved, "IKE_AUTH before the key exchanges", notify::kInvalidSyntax), true);
+      }
+      handshake_->inbound_before.reset();
+      return wait();
     case Exchange::kCreateChild:
       if (state_ == State::kUp) return wait();
+      if (state_ == State::kAuth) return;
+      return respond_notify(now, header, path, notify::kTemporaryFailure);
+    case Exchange::kFollowUp:
+      if (state_ == State::kUp) return on_follow_up_request(now, path, header, contents);
       if (state_ == State::kAuth) return;
       return respond_notify(now, header, path, notify::kTemporaryFailure);
     case Exchange::kInformational:
       if (state_ == State::kAuth) return;
       return on_informational_request(now, path, header, contents);
     case Exchange::kInit:
+    case Exchange::kSessionResume:
       return;
   }
   if (state_ == State::kAuth) return;
@@ -208,6 +226,7 @@ std::vector<Buffer> Sa::seal(Exchange exchange, bool response, std::uint32_t mes
                       .initiator = initiator_,
                       .response = response,
                       .message_id = message_id};
+  cover_intermediate(header, first, payloads);
   std::vector<Buffer> packets;
   const std::size_t around =
       (path_.remote.address.is_v4() ? 20u : 40u) + kUdpHeaderSize + (path_.marker ? kMarkerRoom : 0);
@@ -255,6 +274,11 @@ Duration Sa::retransmission_pause(unsigned tries) const {
 }
 
 void Sa::resend(TimePoint now) {
+  if (state_ == State::kInit && resumes() && active_->tries == kResumeTries) {
+    // Who knows no tickets does not answer them.
+    handshake_->opening.ticket.reset();
+    return send_init(now);
+  }
   if (active_->tries >= connection_->retransmission.tries) {
     const bool closing = state_ == State::kClosing || state_ == State::kRekeyed;
     return end(now,
@@ -297,8 +321,16 @@ void Sa::replay(const Path& path) {
 void Sa::on_response(TimePoint now, const Contents& contents) {
   Active active = std::move(*active_);
   active_.reset();
+  if (active.exchange == Exchange::kFollowUp) {
+    on_follow_up_response(now, std::move(active), contents);
+    if (!doomed) pump(now);
+    return;
+  }
   switch (active.task.kind) {
     case Task::Kind::kInit:
+      break;
+    case Task::Kind::kIntermediate:
+      on_intermediate_response(now, contents);
       break;
     case Task::Kind::kAuth:
       on_auth_response(now, contents);
@@ -314,6 +346,7 @@ void Sa::on_response(TimePoint now, const Contents& contents) {
     case Task::Kind::kDeleteIke:
     case Task::Kind::kProbe:
     case Task::Kind::kMove:
+    case Task::Kind::kRedirect:
       on_informational_response(now, std::move(active), contents);
       break;
   }

@@ -30,6 +30,9 @@ void Sa::send_informational(TimePoint now, Task task) {
       write_notify(out, notify::kCookie2, cookie);
       break;
     }
+    case Task::Kind::kRedirect:
+      write_notify(out, notify::kRedirect, task.cookie);
+      break;
     default:
       break;
   }
@@ -74,6 +77,7 @@ void Sa::on_informational_request(TimePoint now, const Path& path, const Header&
   if (!ends && !deleted.empty()) write_delete_esp(out, deleted);
   on_move_request(now, path, contents, out);
   respond(now, header, path, out.first(), inner.span());
+  if (!ends) (void)redirected(now, contents, std::nullopt);
   const NotifyView* const error = contents.error();
   if (ends) {
     if (state_ == State::kUp) adopt_crossing(now);

@@ -55,22 +55,37 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
   auto shared = whole ? active.key_exchange->derive(contents.key_exchange->value)
                       : absl::StatusOr<Secret>(absl::InvalidArgumentError("refused"));
   const std::uint64_t peer_spi = whole ? load_u64(contents.offers[0].spi.data()) : 0;
-  if (!shared.ok() || peer_spi == 0) {
-    // What the peer has made in its place serves; else we try again, until the end of time.
-    if (active.crossing) {
-      const auto made = host_.sas.find(active.crossing->ike_spi);
-      if (made != host_.sas.end() && made->second->parked_beside_ == own_spi()) {
-        hand_over(now, *made->second);
-        return wait_for_deletion(now);
-      }
+  if (!shared.ok() || peer_spi == 0) return rekey_refused(now, std::move(active));
+  const bool follows = has_additional({&*chosen, 1});
+  active.follow_up = std::make_unique<FollowUp>(FollowUp{.proposal = *chosen,
+                                                         .nonce_i = active.nonce,
+                                                         .nonce_r = {contents.nonce->begin(), contents.nonce->end()},
+                                                         .shared = *std::move(shared),
+                                                         .ike = {active.ike_spi, peer_spi}});
+  if (!follows) return finish(now, std::move(active));
+  // The peer's goes on, and ends this IKE SA: unless it breaks off.
+  if (!follows_up_after(active)) return retry_later(now, std::move(active.task));
+  if (!send_follow_up(now, active, contents)) rekey_refused(now, std::move(active));
+}
+
+void Sa::rekey_refused(TimePoint now, Active active) {
+  // What the peer has made in its place serves; else we try again, until the end of time.
+  if (active.crossing) {
+    const auto made = host_.sas.find(active.crossing->ike_spi);
+    if (made != host_.sas.end() && made->second->parked_beside_ == own_spi()) {
+      hand_over(now, *made->second);
+      return wait_for_deletion(now);
     }
-    if (close_when_settled_) return void(close(now));
-    retry_later(now, std::move(active.task));
-    return;
   }
-  Sa& ours = make_successor(now, true, {active.ike_spi, peer_spi}, *chosen,
-                            skeyseed_of_rekey(suite_.prf, keys_.d, shared->span(), active.nonce, *contents.nonce),
-                            active.nonce, *contents.nonce);
+  if (close_when_settled_) return void(close(now));
+  retry_later(now, std::move(active.task));
+}
+
+void Sa::finish_rekey(TimePoint now, Active active, const FollowUp& settled) {
+  Sa& ours = make_successor(now, true, settled.ike, settled.proposal,
+                            skeyseed_of_rekey(suite_.prf, keys_.d, settled.shared.span(), settled.nonce_i,
+                                              settled.nonce_r, settled.further.span()),
+                            settled.nonce_i, settled.nonce_r);
   const auto found = active.crossing ? host_.sas.find(active.crossing->ike_spi) : host_.sas.end();
   Sa* const theirs = found != host_.sas.end() ? found->second.get() : nullptr;
   if (theirs == nullptr || theirs->doomed || theirs->parked_beside_ != own_spi()) {
@@ -79,7 +94,7 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
   }
   ++host_.counters.collisions;
   theirs->parked_beside_ = 0;
-  const Bytes lowest = lower_of(active.nonce, *contents.nonce);
+  const Bytes lowest = lower_of(settled.nonce_i, settled.nonce_r);
   if (std::ranges::lexicographical_compare(lowest, active.crossing->lowest_nonce)) {
     hand_over(now, *theirs);
     ours.delete_replaced(now);
@@ -90,6 +105,11 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
   delete_replaced(now);
 }
 
+bool Sa::is_busy_with_children() const noexcept {
+  return active_ && (active_->task.kind == Task::Kind::kCreateChild || active_->task.kind == Task::Kind::kRekeyChild ||
+                     active_->task.kind == Task::Kind::kDeleteChild);
+}
+
 void Sa::on_rekey_request(TimePoint now, const Contents& contents) {
   const auto refuse = [&](std::uint16_t type, Bytes data = {}) {
     Buffer inner(64);
@@ -97,10 +117,9 @@ void Sa::on_rekey_request(TimePoint now, const Contents& contents) {
     write_notify(out, type, data);
     respond_pending(now, out, inner);
   };
-  const bool busy =
-      active_ && (active_->task.kind == Task::Kind::kCreateChild || active_->task.kind == Task::Kind::kRekeyChild ||
-                  active_->task.kind == Task::Kind::kDeleteChild);
-  if (busy) return refuse(notify::kTemporaryFailure);
+  // In the middle of ours the peer's comes late: it has answered ours already.
+  const bool late = active_ && active_->task.kind == Task::Kind::kRekeyIke && active_->follow_up;
+  if (late || is_busy_with_children()) return refuse(notify::kTemporaryFailure);
   auto choice = choose_offer(connection_->proposals, contents, KeyExchangeRule::kRequired);
   if (!choice || !Suite::of(choice->proposal) || choice->spi.size() != 8 || load_u64(choice->spi.data()) == 0) {
     return refuse(notify::kNoProposalChosen);
@@ -123,14 +142,27 @@ void Sa::on_rekey_request(TimePoint now, const Contents& contents) {
   write_sa(out, {&choice->proposal, 1}, spi, choice->number);
   out.add(PayloadType::kNonce, nonce);
   write_key_exchange(out, choice->group, exchange->public_value);
-  respond_pending(now, out, inner);
-
-  Sa& successor = make_successor(
-      now, false, {spi_i, spi_r}, choice->proposal,
-      skeyseed_of_rekey(suite_.prf, keys_.d, exchange->shared.span(), *contents.nonce, nonce), *contents.nonce, nonce);
   if (active_ && active_->task.kind == Task::Kind::kRekeyIke) {
     const Bytes lowest = lower_of(*contents.nonce, nonce);
     active_->crossing = std::make_unique<Crossing>(Crossing{{lowest.begin(), lowest.end()}, 0, spi_r});
+  }
+  FollowUp settled{.proposal = choice->proposal,
+                   .nonce_i = {contents.nonce->begin(), contents.nonce->end()},
+                   .nonce_r = std::move(nonce),
+                   .shared = std::move(exchange->shared),
+                   .ike = {spi_i, spi_r}};
+  const bool follows = has_additional({&settled.proposal, 1});
+  if (follows) await_follow_up(std::move(settled), out);
+  respond_pending(now, out, inner);
+  if (!follows) finish_rekey_answer(now, settled);
+}
+
+void Sa::finish_rekey_answer(TimePoint now, const FollowUp& settled) {
+  Sa& successor = make_successor(now, false, settled.ike, settled.proposal,
+                                 skeyseed_of_rekey(suite_.prf, keys_.d, settled.shared.span(), settled.nonce_i,
+                                                   settled.nonce_r, settled.further.span()),
+                                 settled.nonce_i, settled.nonce_r);
+  if (active_ && active_->crossing && active_->crossing->ike_spi == settled.ike.r) {
     successor.parked_beside_ = own_spi();
     successor.expire_at_ = expire_at_;
     return;
@@ -150,6 +182,8 @@ Sa& Sa::make_successor(TimePoint now, bool initiator, const SpiPair& spis, const
   made->local_nat_ = local_nat_;
   made->remote_nat_ = remote_nat_;
   made->mobike_ = mobike_;
+  made->redirects_ = redirects_;
+  if (came_) made->came_ = std::make_unique<Redirection>(*came_);
   made->client_ = client_;
   made->remote_ = remote_;
   made->eap_identity_ = eap_identity_;

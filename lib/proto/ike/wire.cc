@@ -41,6 +41,7 @@ std::string notify_name(std::uint16_t type) {
       {notify::kUnexpectedNatDetected, "UNEXPECTED_NAT_DETECTED"},
       {notify::kTemporaryFailure, "TEMPORARY_FAILURE"},
       {notify::kChildSaNotFound, "CHILD_SA_NOT_FOUND"},
+      {notify::kStateNotFound, "STATE_NOT_FOUND"},
       {notify::kRedirect, "REDIRECT"},
       {notify::kCookie, "COOKIE"},
   };
@@ -58,6 +59,12 @@ std::string_view exchange_name(Exchange exchange) noexcept {
       return "CREATE_CHILD_SA";
     case Exchange::kInformational:
       return "INFORMATIONAL";
+    case Exchange::kSessionResume:
+      return "IKE_SESSION_RESUME";
+    case Exchange::kFollowUp:
+      return "IKE_FOLLOWUP_KE";
+    case Exchange::kIntermediate:
+      return "IKE_INTERMEDIATE";
   }
   return "unknown exchange";
 }

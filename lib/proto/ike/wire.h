@@ -31,6 +31,9 @@ enum class Exchange : std::uint8_t {
   kAuth = 35,
   kCreateChild = 36,
   kInformational = 37,
+  kSessionResume = 38,
+  kIntermediate = 43,
+  kFollowUp = 44,
 };
 
 enum class PayloadType : std::uint8_t {
@@ -61,7 +64,8 @@ inline constexpr std::uint16_t kUnsupportedCriticalPayload = 1, kInvalidIkeSpi =
                                kInvalidKePayload = 17, kAuthenticationFailed = 24, kSinglePairRequired = 34,
                                kNoAdditionalSas = 35, kInternalAddressFailure = 36, kFailedCpRequired = 37,
                                kTsUnacceptable = 38, kInvalidSelectors = 39, kUnacceptableAddresses = 40,
-                               kUnexpectedNatDetected = 41, kTemporaryFailure = 43, kChildSaNotFound = 44;
+                               kUnexpectedNatDetected = 41, kTemporaryFailure = 43, kChildSaNotFound = 44,
+                               kStateNotFound = 47;
 inline constexpr std::uint16_t kFirstStatus = 16384;
 inline constexpr std::uint16_t kInitialContact = 16384, kSetWindowSize = 16385, kAdditionalTsPossible = 16386,
                                kIpcompSupported = 16387, kNatDetectionSource = 16388, kNatDetectionDestination = 16389,
@@ -70,8 +74,12 @@ inline constexpr std::uint16_t kInitialContact = 16384, kSetWindowSize = 16385, 
                                kMobikeSupported = 16396, kAdditionalIp4Address = 16397, kAdditionalIp6Address = 16398,
                                kNoAdditionalAddresses = 16399, kUpdateSaAddresses = 16400, kCookie2 = 16401,
                                kNoNatsAllowed = 16402, kAuthLifetime = 16403, kRedirectSupported = 16406,
-                               kRedirect = 16407, kEapOnlyAuthentication = 16417, kChildlessSupported = 16418,
-                               kFragmentationSupported = 16430, kSignatureHashAlgorithms = 16431;
+                               kRedirect = 16407, kRedirectedFrom = 16408, kTicketLifetimeOpaque = 16409,
+                               kTicketRequest = 16410, kTicketNack = 16412, kTicketOpaque = 16413,
+                               kEapOnlyAuthentication = 16417, kChildlessSupported = 16418,
+                               kFragmentationSupported = 16430, kSignatureHashAlgorithms = 16431, kUsePpk = 16435,
+                               kPpkIdentity = 16436, kNoPpkAuth = 16437, kIntermediateSupported = 16438,
+                               kAdditionalKeyExchange = 16441;
 }  // namespace notify
 // "NO_PROPOSAL_CHOSEN", "notify 12345".
 std::string notify_name(std::uint16_t type);

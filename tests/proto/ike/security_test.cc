@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::Bytes;
 using test::IkePair;
+using test::payload;
 
 Connection rogue_connection(bool of_a) {
   Connection c = IkePair::connection(of_a);
@@ -49,12 +50,6 @@ struct Rogue {
   }
   bool b_is_up() { return pair.b.engine.info(sa_b).has_value(); }
 };
-
-Bytes payload(std::uint8_t next, const Bytes& body, bool critical = false) {
-  Bytes out{next, static_cast<std::uint8_t>(critical ? 0x80 : 0), 0, static_cast<std::uint8_t>(body.size() + 4)};
-  out.insert(out.end(), body.begin(), body.end());
-  return out;
-}
 
 TEST_CASE("security: an unknown critical payload is answered, an unknown other one passed over") {
   for (const bool critical : {true, false}) {
@@ -111,27 +106,8 @@ TEST_CASE("security: nothing before the integrity check changes anything") {
 }
 
 TEST_CASE("security: each message in each state: answered or dropped, and no state that should not be left") {
-  const std::uint8_t exchanges[] = {34, 35, 36, 37, 38, 0, 255};
-  const std::vector<std::pair<PayloadType, Bytes>> contents = {
-      {PayloadType::kNone, {}},
-      {PayloadType::kSa, payload(0, {0, 0, 0, 8, 1, 3, 0, 0})},
-      {PayloadType::kDelete, payload(0, {1, 0, 0, 0})},
-      {PayloadType::kDelete, payload(0, {3, 4, 0, 1, 1, 2, 3, 4})},
-      {PayloadType::kDelete, payload(0, {3, 4, 255, 255})},
-      {PayloadType::kDelete, payload(0, {0, 0, 0, 1})},
-      {PayloadType::kNotify, payload(0, {0, 0, 0x40, 0x09})},
-      {PayloadType::kNotify, payload(0, {3, 255, 0x40, 0x09})},
-      {PayloadType::kNotify, payload(0, {0, 0, 0, 24})},
-      {PayloadType::kNonce, payload(0, Bytes(4))},
-      {PayloadType::kNonce, payload(0, Bytes(32))},
-      {PayloadType::kConfiguration, payload(0, {1, 0, 0, 0, 0, 1, 255, 255})},
-      {PayloadType::kTsInitiator, payload(0, {255, 0, 0, 0, 7, 0, 0, 0})},
-      {PayloadType::kTsInitiator, payload(0, {1, 0, 0, 0, 7, 0, 0, 8, 0, 0, 0, 0})},
-      {PayloadType::kEap, payload(0, {3, 1, 0, 4})},
-      {PayloadType::kAuth, payload(0, {2, 0, 0, 0})},
-      {PayloadType::kIdInitiator, payload(0, {2})},
-      {PayloadType::kKeyExchange, payload(0, {0, 31})},
-  };
+  const std::uint8_t exchanges[] = {34, 35, 36, 37, 38, 43, 44, 0, 255};
+  const auto contents = test::odd_payloads();
   enum class At { kUp, kClosing, kRekeyed, kGone, kRekeying, kAddingChild };
   for (const At at : {At::kUp, At::kClosing, At::kRekeyed, At::kGone, At::kRekeying, At::kAddingChild}) {
     for (const std::uint8_t exchange : exchanges) {

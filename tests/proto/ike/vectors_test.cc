@@ -102,7 +102,7 @@ TEST_CASE("ike: sessions of strongSwan decode, and their keys and proofs come ou
                                  std::span<const std::uint8_t> from, std::span<const std::uint8_t> to,
                                  const std::string& prefix) {
       REQUIRE(chosen.offers.size() == 1);
-      const auto child = derive_child_keys(suite.prf, keys.d, chosen.offers[0].proposal, shared, from, to, false);
+      const auto child = derive_child_keys(suite.prf, keys.d, chosen.offers[0].proposal, shared, from, to, {}, false);
       REQUIRE(child);
       CHECK(same(child->from_initiator.encryption_key, vector, prefix + "encryption_initiator"));
       CHECK(same(child->from_responder.encryption_key, vector, prefix + "encryption_responder"));

@@ -96,6 +96,13 @@ struct Configuration {
   bool empty() const noexcept { return addresses.empty() && dns.empty() && subnets.empty() && domains.empty(); }
 };
 
+// A preshared key beside the other proofs, which whoever records now, and breaks the key exchange later, has not (RFC
+// 8784). At least 32 random bytes.
+struct Ppk {
+  std::string id;
+  Secret secret;
+};
+
 struct Connection {
   std::string name;
   LocalAuth local;
@@ -109,6 +116,10 @@ struct Connection {
   std::size_t start_children = 1;
 
   bool legacy = false;  // takes signatures with SHA-1, and RSA keys of 1024 bits
+  // As initiator: the PPK that is used, by its name; empty: none. As responder: the only one that is taken; empty: any.
+  std::string ppk_id;
+  std::vector<Ppk> ppks;
+  bool ppk_required = false;  // without one there is no IKE SA
   Duration rekey_time{std::chrono::hours(4)};
   Duration reauth_time{0};  // 0: never
   Duration rand_time{std::chrono::minutes(24)};
@@ -125,6 +136,12 @@ struct Connection {
   std::uint16_t fragment_size = 1280;  // of IP packets (RFC 7383 section 2.5.1)
   bool send_initial_contact = true;
   bool childless = true;  // as responder: takes an IKE SA without a child
+  // As initiator: asks for tickets, each of which begins one more IKE SA without key exchange, certificates or EAP; as
+  // responder: gives them (RFC 5723). What resumes a session knows what was recorded of it once SK_d is known.
+  bool resumption = false;
+  // As initiator: goes where a responder sends it (RFC 5685). The first answer of a gateway is not authentic: whoever
+  // stands on the way can send this host elsewhere, where it finds nobody whom it believes.
+  bool follow_redirects = false;
 
   // The client's wishes.
   Configuration request;

@@ -10,7 +10,8 @@
 // once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), and not answered at all beyond
 // `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a heap of deadlines.
 //
-// Base documents: RFC 7296; RFC 7383 (fragments), RFC 4555 (MOBIKE), RFC 6023 (childless), RFC 7427 (signatures).
+// Base documents: RFC 7296; RFC 7383 (fragments), RFC 4555 (MOBIKE), RFC 6023 (childless), RFC 7427 (signatures),
+// RFC 8784 (preshared keys), RFC 9242 and 9370 (further key exchanges), RFC 5723 (tickets), RFC 5685 (redirects).
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -47,6 +48,10 @@ struct EngineOptions {
 
   // The time of day, which certificates are judged by; must outlive the engine.
   const WallClock* wall_clock = nullptr;
+  // Tickets given to clients (Connection::resumption) are sealed by a key that is made anew after so long, and good for
+  // as long.
+  Duration ticket_lifetime{std::chrono::hours(1)};
+
   // Called when a key has signed outside of the engine's own calls (PrivateKey::sign): deadline() is past then, and the
   // host calls on_deadline(). May be null where no key does so.
   absl::AnyInvocable<void()> wake;
@@ -68,6 +73,14 @@ struct Route {
   std::optional<Path> floated;
 };
 
+// How an IKE SA begins, where it is not by itself.
+struct Opening {
+  SaId replaces{};  // another IKE SA of ours, which ends when this one is up
+  // Without a key exchange; with one all the same when the gateway does not take the ticket, or does not answer.
+  std::shared_ptr<const Ticket> ticket;
+  std::optional<Redirection> redirection;
+};
+
 struct Counters {
   std::uint64_t received = 0, sent = 0;  // datagrams
   std::uint64_t malformed = 0;           // no IKE messages, or not whole
@@ -80,6 +93,8 @@ struct Counters {
   std::uint64_t over_limit = 0;  // strangers not answered
   std::uint64_t fragments_dropped = 0;
   std::uint64_t initiated = 0, accepted = 0, failed = 0;  // IKE SAs that came up by us, by peers; that did not
+  std::uint64_t resumed = 0, tickets_refused = 0;         // as responder
+  std::uint64_t redirected = 0;
   std::uint64_t ike_rekeys = 0, child_rekeys = 0, collisions = 0;
 };
 
@@ -115,7 +130,12 @@ class Engine {
   // --- Commands. Those about an SA or a child are false when there is none, or when it is not up.
   // A responder's connections from now on; SAs that are up keep theirs.
   void set_connections(std::vector<ConnectionPtr> connections);
-  SaId initiate(TimePoint now, ConnectionPtr connection, const Route& route);
+  SaId initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening = {});
+  // From now on strangers who can follow are sent there, and cost no state; none: they come in.
+  void redirect_newcomers(std::optional<Gateway> gateway);
+  // Sends a client, which has to be able to follow, to another gateway. It is for the host to end the IKE SA of one
+  // that stays.
+  bool redirect(TimePoint now, SaId sa, Gateway gateway);
   // One more child SA: ChildUp or ChildRefused tells.
   bool add_child(TimePoint now, SaId sa, ChildConfigPtr child);
   bool rekey_child(TimePoint now, ChildId child);

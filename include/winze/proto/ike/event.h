@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ enum class Cause : std::uint8_t {
   kAddress,         // no address could be assigned
   kMisbehaved,      // the peer broke the protocol
   kUnsupported,     // something this build or this configuration lacks
+  kRedirected,      // another gateway is to be asked: Redirected has told which
 };
 std::string_view to_string(Cause cause) noexcept;
 
@@ -128,6 +130,42 @@ struct Migrated {
   std::vector<Child> children;
 };
 
+// What an IKE SA is resumed by (RFC 5723): kept by the host, and used once (Opening::ticket). Whoever else has it can
+// take the client's place until it expires.
+struct Ticket {
+  std::vector<std::uint8_t> opaque;  // what the gateway has sealed for itself
+  Secret d;                          // SK_d of the IKE SA that it was given in
+  Proposal proposal;
+  Identity local, remote;
+  TimePoint expires_at{};
+};
+struct TicketGiven {
+  SaId sa{};
+  std::shared_ptr<const Ticket> ticket;
+};
+
+// A gateway by its address or, where there is none, by its name.
+struct Gateway {
+  IpAddress address;
+  std::string name;
+
+  friend bool operator==(const Gateway&, const Gateway&) = default;
+};
+// How a client came to a gateway that another has sent it to.
+struct Redirection {
+  Gateway from, to;
+  unsigned hops = 0;  // in a row
+  TimePoint since{};
+};
+// A gateway sends us to another (RFC 5685), and the host goes there or not (Opening::redirection). An IKE SA that is
+// not up ends; one that is up stays until the new one is (Opening::replaces) or the gateway deletes it.
+struct Redirected {
+  SaId sa{};
+  ConnectionPtr connection;
+  Stage stage = Stage::kInit;
+  Redirection redirection;
+};
+
 // The IKE SA ended; its children were told down before. Also for one that never came up; `sa` is 0 when the refusal
 // left no state at all.
 struct Closed {
@@ -157,7 +195,8 @@ struct AskPsk {
   ConnectionPtr connection;
   Identity local, remote;
 };
-// May this peer, which has proved its identity, come in? -> Allow. Asked where Connection::ask_authorize is set.
+// May this peer, which has proved its identity, come in? -> Allow; or Gateway, which it is sent to if it follows (else
+// it is refused). Asked where Connection::ask_authorize is set.
 struct AskAuthorize {
   QuestionId id{};
   SaId sa{};
@@ -190,9 +229,10 @@ struct Allow {};
 struct Refuse {
   std::string why;
 };
-using Answer = std::variant<Refuse, Allow, ConnectionPtr, Secret, Configuration, ip::SelectorPair>;
+using Answer = std::variant<Refuse, Allow, ConnectionPtr, Secret, Configuration, ip::SelectorPair, Gateway>;
 
-using Event = std::variant<Up, ChildUp, ChildInbound, ChildOutbound, ChildInboundGone, ChildDown, ChildRefused, Rekeyed,
-                           Migrated, Closed, AskConnection, AskPsk, AskAuthorize, AskAddresses, AskNarrow>;
+using Event =
+    std::variant<Up, ChildUp, ChildInbound, ChildOutbound, ChildInboundGone, ChildDown, ChildRefused, Rekeyed, Migrated,
+                 TicketGiven, Redirected, Closed, AskConnection, AskPsk, AskAuthorize, AskAddresses, AskNarrow>;
 
 }  // namespace winze::ike
