@@ -342,6 +342,8 @@ IpsecConnection read_connection(ObjectReader& object, std::string name) {
     });
   });
   out.legacy = flag(object, "legacy", false);
+  out.resumption = flag(object, "resumption", false);
+  out.follow_redirects = flag(object, "follow_redirects", false);
   out.outbound = object.string("outbound");
   out.retransmit_timeout = duration(object, "retransmit_timeout", out.retransmit_timeout);
   out.retransmit_base = factor(object, "retransmit_base", out.retransmit_base);

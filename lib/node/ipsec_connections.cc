@@ -131,6 +131,26 @@ void set_configuration(const IpsecOptions& options, const IpsecConnection& from,
   }
 }
 
+absl::Status set_ppks(const IpsecOptions& options, const IpsecConnection& from, ike::Connection& out) {
+  const auto name_of = [](const std::string& id) {
+    const ike::Identity identity = ike::Identity::parse(id);
+    return std::string(identity.bytes.begin(), identity.bytes.end());
+  };
+  for (const IpsecSecret& entry : options.secrets) {
+    if (entry.kind != IpsecSecret::Kind::kPpk) continue;
+    if (entry.ids.empty()) out.ppks.push_back({name_of(from.ppk_id), entry.secret});
+    for (const std::string& id : entry.ids) out.ppks.push_back({name_of(id), entry.secret});
+  }
+  out.ppk_id = name_of(from.ppk_id);
+  out.ppk_required = from.ppk_required;
+  const bool known =
+      out.ppk_id.empty() ? !out.ppks.empty() : std::ranges::count(out.ppks, out.ppk_id, &ike::Ppk::id) > 0;
+  if (known || (out.ppk_id.empty() && !out.ppk_required)) return absl::OkStatus();
+  return invalid(
+      from.path + (out.ppk_id.empty() ? ".ppk_required" : ".ppk_id"),
+      "there is no PPK " + (out.ppk_id.empty() ? "" : "\"" + from.ppk_id + "\" ") + "among the secrets (ppk-...)");
+}
+
 void set_times(const IpsecConnection& from, ike::Connection& out) {
   out.rekey_time = from.rekey_time;
   out.reauth_time = from.reauth_time;
@@ -170,10 +190,13 @@ absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOpti
   out->legacy = from.legacy;
   set_times(from, *out);
   out->mobike = from.mobike;
+  out->resumption = from.resumption;
+  out->follow_redirects = from.follow_redirects;
   out->fragmentation = from.fragmentation != IpsecConnection::Fragmentation::kNo;
   out->childless = from.childless != IpsecConnection::Childless::kNever;
   out->send_initial_contact = from.unique != IpsecConnection::Unique::kNever;
   set_configuration(options, from, *out);
+  if (absl::Status status = set_ppks(options, from, *out); !status.ok()) return status;
   return out;
 }
 

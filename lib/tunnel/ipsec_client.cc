@@ -67,7 +67,10 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
   void connect() {
     while (next < addresses.size()) {
       const Endpoint gateway = addresses[next++];
-      auto begun = host.connect(options.connection, gateway, options.from);
+      // A ticket is of one gateway, and for one use.
+      ike::Opening opening{.redirection = redirection};
+      if (ticket && at == gateway) opening.ticket = std::exchange(ticket, nullptr);
+      auto begun = host.connect(options.connection, gateway, options.from, std::move(opening));
       if (!begun.ok()) continue;
       sa = *begun;
       at = gateway;
@@ -76,6 +79,25 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
     again({.stage = ike::Stage::kInit,
            .cause = ike::Cause::kTimedOut,
            .text = addresses.empty() ? "the gateway's name has no address" : "no route leads to the gateway"});
+  }
+
+  // To the gateway that another has named, by the port of that one.
+  void follow(const ike::Redirection& to) {
+    redirection = to;
+    addresses.clear();
+    next = 0;
+    if (to.to.name.empty()) {
+      addresses.push_back({to.to.address, at.port});
+      return connect();
+    }
+    resolving = environment.resolver.resolve(to.to.name,
+                                             [weak = weak_from_this()](std::error_code, std::vector<IpAddress> found) {
+                                               const auto self = weak.lock();
+                                               if (!self || self->closed) return;
+                                               for (const IpAddress& address : found)
+                                                 self->addresses.push_back({address, self->at.port});
+                                               self->connect();
+                                             });
   }
 
   // Every address has failed.
@@ -101,16 +123,35 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
     if (!sa || (event.sa != *sa && event.replaces != *sa)) return;
     sa = event.sa;
     up = was_up = true;
+    sent_on.reset();
     failed = 0;
     pause = options.first_pause;
     const auto self = shared_from_this();
     if (handlers.on_up) handlers.on_up(event);
   }
 
+  void on_ticket(const ike::TicketGiven& event) {
+    if (sa && event.sa == *sa) ticket = event.ticket;
+  }
+
+  void on_redirected(const ike::Redirected& event) {
+    if (!sa || event.sa != *sa || options.dialer) return;
+    sent_on = event.redirection;
+    if (event.stage != ike::Stage::kUp) return;  // Closed follows
+    // The tunnel stays where it is until there is another; a name is not looked for meanwhile.
+    const ike::Gateway& to = event.redirection.to;
+    if (!to.name.empty()) return;
+    const Endpoint gateway{to.address, at.port};
+    ike::Opening opening{.replaces = *sa, .redirection = event.redirection};
+    if (host.connect(options.connection, gateway, options.from, std::move(opening)).ok()) at = gateway;
+  }
+
   void on_closed(const ike::Closed& event) {
     if (!sa || event.sa != *sa) return;
     sa.reset();
     const bool had = std::exchange(up, false);
+    if (const auto to = std::exchange(sent_on, std::nullopt); to && !closed) return follow(*to);
+    redirection.reset();
     if (had && !options.keep) return report(event.reason, false);
     // What a secret or a certificate is wrong for will not be right at the next address, but may be later.
     if (options.dialer) return report(event.reason, options.keep);
@@ -148,6 +189,9 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
   std::vector<Endpoint> addresses;
   std::size_t next = 0;  // in `addresses`
   Endpoint at;
+  std::shared_ptr<const ike::Ticket> ticket;    // for the next time at `at`
+  std::optional<ike::Redirection> redirection;  // by which we are at `at`
+  std::optional<ike::Redirection> sent_on;      // from there, while that IKE SA has not ended
   std::optional<ike::SaId> sa;
   Duration pause;
   unsigned failed = 0;
@@ -168,6 +212,8 @@ IpsecClient::~IpsecClient() {
 
 void IpsecClient::on_event(const ike::Event& event) {
   if (const auto* up = std::get_if<ike::Up>(&event)) state_->on_up(*up);
+  if (const auto* given = std::get_if<ike::TicketGiven>(&event)) state_->on_ticket(*given);
+  if (const auto* told = std::get_if<ike::Redirected>(&event)) state_->on_redirected(*told);
   if (const auto* closed = std::get_if<ike::Closed>(&event)) state_->on_closed(*closed);
 }
 

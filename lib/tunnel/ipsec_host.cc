@@ -205,6 +205,8 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
   }
   void handle(ike::ChildRefused& event) { tell(std::move(event)); }
   void handle(ike::Rekeyed& event) { tell(event); }
+  void handle(ike::TicketGiven& event) { tell(std::move(event)); }
+  void handle(ike::Redirected& event) { tell(std::move(event)); }
   void handle(ike::Migrated& event) {
     children->migrate(event);
     if (event.path.stream) plane->prove(event.path.carrier);
@@ -374,11 +376,12 @@ absl::StatusOr<std::unique_ptr<IpsecHost>> IpsecHost::create(Environment& enviro
 }
 
 absl::StatusOr<ike::SaId> IpsecHost::connect(ike::ConnectionPtr connection, const Endpoint& gateway,
-                                             const std::optional<IpAddress>& from) {
+                                             const std::optional<IpAddress>& from, ike::Opening opening) {
   const State::Client client{.gateway = gateway, .from = from};
   const auto route = state_->route_to(client);
   if (!route) return absl::UnavailableError("there is no route to " + gateway.address.to_string());
-  const ike::SaId sa = state_->engine->initiate(state_->environment.clock.now(), std::move(connection), *route);
+  const ike::SaId sa =
+      state_->engine->initiate(state_->environment.clock.now(), std::move(connection), *route, std::move(opening));
   state_->clients[sa] = client;
   state_->pump();
   return sa;

@@ -24,10 +24,10 @@ SETTINGS = """charon {{
     filelog {{
         log {{
             path = {log}
-            default = 1
+            default = {level}
             ike = {verbose}
             chd = {verbose}
-            cfg = 2
+            cfg = {cfg}
             flush_line = yes
         }}
     }}
@@ -45,16 +45,18 @@ SETTINGS = """charon {{
 """
 
 
-def settings(log, socket, user_space=True, extra="", keys=False):
-    """strongswan.conf."""
+def settings(log, socket, user_space=True, extra="", keys=False, quiet=False):
+    """strongswan.conf; quiet: nothing in the log."""
     off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
-    return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, verbose=4 if keys else 2, libipsec=5 if user_space else "no")
+    level, cfg, verbose = (-1, -1, -1) if quiet else (1, 2, 4 if keys else 2)
+    return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, level=level, cfg=cfg, verbose=verbose,
+                           libipsec=5 if user_space else "no")
 
 
 class StrongSwan:
     """charon in `space`, with `config` as its swanctl.conf; `pki` (Pki) gives the certificates and keys."""
 
-    def __init__(self, space, folder, config, pki=None, extra="", user_space=True, keys=False):
+    def __init__(self, space, folder, config, pki=None, extra="", user_space=True, keys=False, quiet=False):
         require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
         self.folder = pathlib.Path(folder) / f"charon-{space.name}"
         self.space = space
@@ -64,7 +66,7 @@ class StrongSwan:
         if pki is not None:
             pki.copy_to(swanctl)
         (swanctl / "swanctl.conf").write_text(config)
-        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, extra, keys))
+        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, extra, keys, quiet))
         script = f"mount -t tmpfs tmpfs /run; exec {CHARON}"
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
         self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "env",

@@ -94,7 +94,9 @@ struct IpsecConnection {
   std::vector<IpsecChild> children;
 
   // Of winze alone:
-  bool legacy = false;  // takes algorithms that are no longer safe (modp1024, 3des, sha1 in ESP ...) where proposed
+  bool legacy = false;      // takes algorithms that are no longer safe (modp1024, 3des, sha1 in ESP ...) where proposed
+  bool resumption = false;  // tickets (RFC 5723), asked for and given
+  bool follow_redirects = false;  // of gateways (RFC 5685); charon's own is "yes"
   // charon's own, of strongswan.conf: a request is repeated after so long, then after `base` times that, ...
   Duration retransmit_timeout = std::chrono::seconds(4);
   double retransmit_base = 1.8;

@@ -93,7 +93,7 @@ class IpsecHost {
   // ESP share it. `from`: this host's address to use; none: the one that the route has. An error where no route leads
   // there.
   absl::StatusOr<ike::SaId> connect(ike::ConnectionPtr connection, const Endpoint& gateway,
-                                    const std::optional<IpAddress>& from = std::nullopt);
+                                    const std::optional<IpAddress>& from = std::nullopt, ike::Opening opening = {});
   // The same over a stream (RFC 9329), a carrier of StreamOriginator.
   ike::SaId connect(ike::ConnectionPtr connection, std::uint32_t carrier);
   // Another stream in place of the one that the SA had.
