@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <asio/io_context.hpp>
 #include <chrono>
 #include <fstream>
 #include <iterator>
@@ -10,6 +11,10 @@
 #include <string>
 
 #include "support/ike_pair.h"
+#include "winze/io/callback_conduit.h"
+#include "winze/io/system.h"
+#include "winze/io/udp.h"
+#include "winze/tunnel/ipsec_host.h"
 
 namespace {
 
@@ -128,6 +133,13 @@ std::size_t heap_in_use() {
   return info.uordblks + info.hblkhd;
 }
 
+std::size_t resident() {
+  std::ifstream in("/proc/self/statm");
+  std::size_t size = 0, pages = 0;
+  in >> size >> pages;
+  return pages * 4096;
+}
+
 // The heap's growth for 10,000 tunnels in one gateway, less what their clients take; and how often they wake it.
 void idle_tunnels(benchmark::State& state) {
   constexpr std::uint32_t kTunnels = 10'000;
@@ -165,5 +177,111 @@ void idle_tunnels(benchmark::State& state) {
   }
 }
 BENCHMARK(idle_tunnels)->Unit(benchmark::kMillisecond)->Iterations(1);
+
+// One client of many: brings SAs up from a socket of its own, and forgets them.
+class Visitor {
+ public:
+  Visitor(Environment& environment, Endpoint gateway)
+      : gateway_(gateway), engine_({}, random_), socket_(open_udp(environment, {.bind = {gateway.address, 0}})) {
+    receive();
+  }
+
+  void visit(TimePoint now, ConnectionPtr connection) {
+    now_ = now;
+    (void)engine_.initiate(now, std::move(connection), {path(), std::nullopt});
+    work();
+  }
+  std::size_t visits() const { return visits_; }
+
+ private:
+  Path path() const { return {socket_.local, gateway_, 1, true}; }
+
+  void receive() {
+    socket_.conduit->receive([this](std::error_code error, std::span<Datagram> datagrams) {
+      if (error) return;
+      for (Datagram& d : datagrams) engine_.receive(now_, path(), std::move(d.payload));
+      work();
+      receive();
+    });
+  }
+
+  void work() {
+    for (bool busy = true; busy;) {
+      busy = false;
+      while (auto out = engine_.next_transmit()) {
+        busy = true;
+        Datagram datagram{.payload = std::move(out->datagram), .peer = gateway_};
+        socket_.conduit->send({&datagram, 1});
+      }
+      while (auto event = engine_.next_event()) {
+        busy = true;
+        const Up* const up = std::get_if<Up>(&*event);
+        if (up == nullptr) continue;
+        ++visits_;
+        engine_.forget(up->sa);
+      }
+    }
+  }
+
+  Endpoint gateway_;
+  SeededRandom random_{7};
+  Engine engine_;
+  SocketResult socket_;
+  TimePoint now_{};
+  std::size_t visits_ = 0;
+};
+
+// What a whole tunnel costs a gateway: IKE SA, child, its ESP SAs, policies, the address that its client has, and the
+// tables of the host. The clients forget theirs.
+void tunnels_of_a_gateway(benchmark::State& state) {
+  constexpr std::size_t kTunnels = 10'000;
+  for (auto _ : state) {
+    asio::io_context context;
+    SystemEnvironment system{context.get_executor()};
+    Environment& environment = system;
+    auto inner = make_callback_conduit(environment, {}, [](std::span<Datagram>) {});
+    Connection b = IkePair::connection(false);
+    b.remote.id = IdentityPattern();
+    b.pool = true;
+    ChildConfig child = IkePair::child(false);
+    child.remote = {.dynamic = true};
+    b.children = {std::make_shared<ChildConfig>(child)};
+    tunnel::IpsecHostOptions options{.connections = {IkePair::share(b)}, .address = *IpAddress::parse("127.0.0.1")};
+    options.port = options.nat_port = 4599;
+    options.engine.cookie_threshold = SIZE_MAX;
+    options.pools["b"].push_back(std::make_shared<tunnel::AddressPool>(*tunnel::AddressPool::parse("10.64.0.0/16")));
+    std::size_t children = 0;
+    const auto count = [&](const ike::Event& event) {
+      if (std::holds_alternative<ChildUp>(event)) ++children;
+      if (const auto* down = std::get_if<ChildDown>(&event)) state.SkipWithError(down->reason.to_string().c_str());
+    };
+    auto host =
+        tunnel::IpsecHost::create(environment, std::move(inner.conduit), std::move(options), {.on_event = count});
+    if (!host.ok()) return state.SkipWithError("no gateway");
+    Visitor visitor(environment, {*IpAddress::parse("127.0.0.1"), 4599});
+    Connection a = IkePair::connection(true);
+    a.send_initial_contact = false;
+    ChildConfig own = IkePair::child(true);
+    own.local = {.dynamic = true};
+    a.children = {std::make_shared<ChildConfig>(own)};
+    a.request.addresses = {*Prefix::parse("0.0.0.0/0")};
+    const auto visit = [&](std::size_t number) {
+      a.local.id = Identity::parse("client" + std::to_string(number) + ".test");
+      const std::size_t before = visitor.visits();
+      visitor.visit(environment.clock.now(), IkePair::share(a));
+      while (visitor.visits() == before) context.run_one_for(1s);
+    };
+    for (std::size_t i = 0; i < 100; ++i) visit(i);
+    malloc_trim(0);
+    const std::size_t before = heap_in_use(), resident_before = resident();
+    for (std::size_t i = 0; i < kTunnels; ++i) visit(1000 + i);
+    const std::size_t grown = heap_in_use() - before;
+    malloc_trim(0);
+    if (children != kTunnels + 100) state.SkipWithError("not all came up");
+    state.counters["bytes_per_tunnel"] = static_cast<double>(grown) / kTunnels;
+    state.counters["resident_per_tunnel"] = static_cast<double>(resident() - resident_before) / kTunnels;
+  }
+}
+BENCHMARK(tunnels_of_a_gateway)->Unit(benchmark::kMillisecond)->Iterations(1);
 
 }  // namespace

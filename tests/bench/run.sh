@@ -3,7 +3,8 @@
 #   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray where go_peers.sh has built it, carrying the
 #           same load over the same chains; --chains NAMES takes some of them
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
-#   ike     handshakes a second on one core in process, memory and wake-ups of idle tunnels
+#   ike     IKE handshakes: winze as the gateway beside charon, under the same load over loopback; in process with both
+#           ends on one core; memory and wake-ups of idle tunnels
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/packages.sh
@@ -11,15 +12,16 @@ suite=${1:-}
 case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
-  ike) packages=() targets=(ike_bench) ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  ike) packages=("${strongswan_packages[@]}") targets=(ike_bench ike_load ipsec_gateway) ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
 install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"
 cmake --preset release >/dev/null
 cmake --build --preset release --target "${targets[@]}"
 if [ "$suite" = ike ]; then
-  exec build/release/bin/ike_bench --benchmark_repetitions=3 --benchmark_report_aggregates_only=true
+  build/release/bin/ike_bench --benchmark_repetitions=3 --benchmark_report_aggregates_only=true
+  exec python3 tests/bench/ike.py "$@" # makes its own namespaces
 fi
 if [ "$suite" = esp ]; then
   exec python3 tests/bench/esp.py "$@" # makes its own namespaces
