@@ -104,6 +104,8 @@ class Load {
         (void)engine_.initiate(now(), connection_, {path_, std::nullopt});
       }
       work();
+      // Those that are done make room for others, before anything is waited for.
+      if (done_ == count || (started < count && started - done_ < at_once)) continue;
       receive();
       if (engine_.deadline() <= now()) engine_.on_deadline(now());
     }
