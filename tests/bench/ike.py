@@ -26,8 +26,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 LOAD, GATEWAY = "127.0.0.1", "127.0.0.2"
 SECRETS = {"secrets": {"ike-1": {"id-a": "a.test", "id-b": "b.test", "secret": '"of this benchmark only"'}}}
 # What would turn the load away, or slow charon's tables down: all clients come from one address.
-CHARON = """cookie_threshold = 0
-    block_threshold = 0
+CHARON = """dos_protection = no
     init_limit_half_open = 0
     ikesa_table_size = 4096
     ikesa_table_segments = 16
