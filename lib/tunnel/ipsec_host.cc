@@ -394,6 +394,16 @@ ike::SaId IpsecHost::connect(ike::ConnectionPtr connection, std::uint32_t carrie
   return sa;
 }
 
+void IpsecHost::redirect_newcomers(std::optional<ike::Gateway> gateway) {
+  state_->engine->redirect_newcomers(std::move(gateway));
+}
+
+bool IpsecHost::redirect(ike::SaId sa, ike::Gateway gateway) {
+  const bool done = state_->engine->redirect(state_->environment.clock.now(), sa, std::move(gateway));
+  state_->pump();
+  return done;
+}
+
 bool IpsecHost::move(ike::SaId sa, std::uint32_t carrier) {
   const bool done = state_->engine->move(state_->environment.clock.now(), sa, State::route_by(carrier));
   state_->pump();

@@ -119,6 +119,7 @@ struct Pair : World {
     IpsecHostOptions options{.connections = {road}, .port = 0, .nat_port = 0};
     options.engine.inbound_grace = 50ms;
     options.pools["test"] = {std::make_shared<AddressPool>(*AddressPool::parse("10.3.0.0/24"))};
+    served = road;
     gateway.emplace(environment, std::move(options));
   }
 
@@ -156,6 +157,7 @@ struct Pair : World {
     site.received.clear();
   }
 
+  std::shared_ptr<ike::Connection> served;  // the gateway's
   std::optional<Site> gateway;
   std::deque<Site> clients;
 };
@@ -294,6 +296,34 @@ TEST_CASE("hooks answer later") {
   waiting[0](ike::Refuse{"not today"});
   REQUIRE(world.until([&] { return !other.closed.empty(); }));
   CHECK(other.closed[0].reason.cause == ike::Cause::kRefusedByPeer);
+}
+
+TEST_CASE("a client goes where its gateway sends it, and comes back by its ticket") {
+  Pair world;
+  auto road = std::make_shared<ike::Connection>(*world.served);
+  road->resumption = true;
+  world.gateway->host->set_connections({road});
+  Site& site = world.add_client();
+  auto own = Pair::client_connection("a.test");
+  own->resumption = own->follow_redirects = true;
+  site.client.emplace(world.environment, *site.host,
+                      IpsecClientOptions{.connection = own,
+                                         .gateways = {Destination(world.at().address, world.at().port, Network::kUdp)},
+                                         .first_pause = 10ms},
+                      IpsecClient::Handlers{});
+  REQUIRE(world.until([&] { return site.children.size() == 1; }));
+  world.exchange(site);
+  // To itself, for want of another: a second IKE SA, then the first one ends.
+  REQUIRE(world.gateway->host->redirect(world.gateway->ups.back().sa, {.address = world.at().address}));
+  REQUIRE(world.until([&] { return site.children.size() == 2 && site.closed.size() == 1; }));
+  CHECK(site.ups[1].replaces == site.ups[0].sa);
+  CHECK(site.closed[0].reason.cause == ike::Cause::kReplaced);
+  CHECK(world.gateway->host->ike_counters().resumed == 0);
+  // The gateway ends it, and the client begins anew: with the ticket that it had.
+  REQUIRE(world.gateway->host->close(world.gateway->ups.back().sa));
+  REQUIRE(world.until([&] { return site.children.size() == 3; }));
+  CHECK(world.gateway->host->ike_counters().resumed == 1);
+  world.exchange(site);
 }
 
 TEST_CASE("stop tells the peers") {

@@ -96,6 +96,9 @@ class IpsecHost {
                                     const std::optional<IpAddress>& from = std::nullopt, ike::Opening opening = {});
   // The same over a stream (RFC 9329), a carrier of StreamOriginator.
   ike::SaId connect(ike::ConnectionPtr connection, std::uint32_t carrier);
+  // Sends clients who follow to another gateway: strangers from now on, or one that is here (ike/engine.h).
+  void redirect_newcomers(std::optional<ike::Gateway> gateway);
+  bool redirect(ike::SaId sa, ike::Gateway gateway);
   // Another stream in place of the one that the SA had.
   bool move(ike::SaId sa, std::uint32_t carrier);
   // Another address of the gateway, or another one of ours.
