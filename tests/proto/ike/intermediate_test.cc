@@ -5,6 +5,7 @@
 
 #include "support/hex.h"
 #include "support/ike_pair.h"
+#include "winze/crypto/key_exchange.h"
 
 namespace winze::ike {
 namespace {
@@ -71,6 +72,29 @@ TEST_CASE("intermediate: each message lost, doubled or late") {
       pair.run(20s);
       CHECK(is_up(pair, sa));
     }
+  }
+}
+
+TEST_CASE("intermediate: ML-KEM, or a clear error where the linked BoringSSL has none") {
+  const bool here = check_key_exchange(KeyExchangeMethod::kMlKem768).ok();
+  if (!here) MESSAGE("the linked BoringSSL has no ML-KEM: only that is tested");
+  for (const std::string text :
+       {"aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-prfsha384-ecp384-ke1_mlkem1024-ke2_mlkem768"}) {
+    CAPTURE(text);
+    const auto parsed = parse_proposals(Protocol::kIke, text);
+    CHECK(parsed.ok() == here);
+    if (!here) {
+      CHECK(std::string(parsed.status().message()).find("needs a newer BoringSSL than is linked") != std::string::npos);
+      continue;
+    }
+    IkePair pair(5);
+    const SaId sa = pair.connect(IkePair::share(with(true, text)), IkePair::share(with(false, text)));
+    CHECK(is_up(pair, sa));
+    CHECK(pair.a.last<Up>()->proposal.to_string() == text);
+    CHECK(pair.b.engine.rekey(pair.now, pair.b.last<Up>()->sa));
+    pair.run(5s);
+    CHECK(pair.a.count<Rekeyed>() == 1);
+    CHECK(pair.traffic_flows());
   }
 }
 
