@@ -51,6 +51,7 @@ void Carrier::State::close(Sub& sub, bool failed) {
   sub.pending.release();
   sub.backlog.release();
   if (closed) return;
+  unblock(sub);
   subs.erase(sub.id);
   watch_idle();
   schedule_write();
@@ -95,6 +96,7 @@ void Carrier::State::fail_all(std::error_code error) {
     });
   }
   queue.clear();
+  blocked.clear();
   completing.clear();
 }
 

@@ -76,10 +76,15 @@ void Carrier::State::on_close(StreamId id, std::error_code error) {
 
 void Carrier::State::on_writable(StreamId id) {
   if (id != 0) {
-    if (Sub* sub = find(id)) enqueue(*sub);
-    return;
+    Sub* sub = find(id);
+    if (sub == nullptr || !sub->blocked) return;
+    unblock(*sub);
+    return enqueue(*sub);
   }
-  for (const auto& [other, sub] : subs) enqueue(*sub);
+  for (const SubPtr& sub : std::exchange(blocked, {})) {
+    sub->blocked = false;
+    if (subs.contains(sub->id)) enqueue(*sub);
+  }
 }
 
 void Carrier::State::touch(Sub& sub) {

@@ -38,6 +38,7 @@ struct Sub {
   // Writing.
   Buffer pending;
   bool waiting = false;  // in the queue of those that have something to write
+  bool blocked = false;  // among those that wait for a window
   bool closing = false;  // shutdown_write() was called
   Stream::WriteHandler writer;
   TimePoint end_due = kNever;  // of an end not said yet
@@ -68,7 +69,7 @@ struct Carrier::State final : Events, std::enable_shared_from_this<State> {
   // --- reading the carrier ---
 
   void read();
-  bool paused() const { return !session->has_windows() && (held >= kCarrierLimit || stalled != 0); }
+  bool paused() const { return session->has_windows() ? held >= kWindowsLimit : held >= kCarrierLimit || stalled != 0; }
   void on_read(Buffer data);
 
   // Events, within receive(): notes only; nobody is called.
@@ -80,6 +81,8 @@ struct Carrier::State final : Events, std::enable_shared_from_this<State> {
   void on_writable(StreamId id) override;
 
   void touch(Sub& sub);
+  void block(const SubPtr& sub);
+  void unblock(Sub& sub);
   // To each sub-stream its bytes. Those of one whose reader waits stay where they are, moved together over the heads
   // between them; others are copied out, because a read brings bytes of many.
   void distribute(Buffer data);
@@ -155,6 +158,7 @@ struct Carrier::State final : Events, std::enable_shared_from_this<State> {
   TimerPtr end_timer;
   absl::flat_hash_map<StreamId, SubPtr> subs;
   std::deque<SubPtr> queue;        // have something to write
+  std::vector<SubPtr> blocked;     // ... for which there is no window, the longest first
   std::vector<SubPtr> completing;  // whose write is in the carrier's
   std::vector<SubPtr> arrived, touched;
   std::vector<Piece> pieces;

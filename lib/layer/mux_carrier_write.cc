@@ -70,7 +70,7 @@ void Carrier::State::take_turn(const SubPtr& sub, Buffer& out) {
   Buffer piece = std::move(sub->backlog);
   if (!sub->inbox) {
     const std::size_t n = std::min(sub->pending.size(), session->window(sub->id));
-    if (n == 0 && !sub->pending.empty()) return;  // until on_writable()
+    if (n == 0 && !sub->pending.empty()) return block(sub);
     const bool alone = out.capacity() == 0;
     piece = take(*sub, alone ? n : std::min(n, kTurn));
     const bool whole = sub->pending.empty();
@@ -88,6 +88,16 @@ void Carrier::State::take_turn(const SubPtr& sub, Buffer& out) {
     // Copied, so that a burst is one record of TLS and one system call.
     out.append(std::as_const(piece).span());
   }
+}
+
+// Until on_writable().
+void Carrier::State::block(const SubPtr& sub) {
+  if (!std::exchange(sub->blocked, true)) blocked.push_back(sub);
+}
+
+void Carrier::State::unblock(Sub& sub) {
+  if (std::exchange(sub.blocked, false))
+    std::erase_if(blocked, [&](const SubPtr& other) { return other.get() == &sub; });
 }
 
 Buffer Carrier::State::take(Sub& sub, std::size_t n) {
