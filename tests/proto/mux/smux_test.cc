@@ -1,0 +1,134 @@
+// smux: frames, sessions against each other, and peers that misbehave.
+#include "winze/proto/mux/smux.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "support/codec_pair.h"
+#include "support/mux_events.h"
+#include "winze/base/error.h"
+#include "winze/proto/mux/error.h"
+
+namespace winze::mux {
+namespace {
+
+using test::flushed;
+using test::from_hex;
+using test::MuxLog;
+using test::receive;
+using test::sealed;
+using test::to_hex;
+
+TEST_CASE("smux: what is sent") {
+  SmuxSession client(Role::kClient);
+  const StreamId id = *client.open({});
+  CHECK(id == 3);
+  CHECK(client.is_unannounced(id));
+  CHECK(to_hex(sealed(client, id, "hello")) ==
+        "0100000003000000"
+        "0102050003000000"
+        "68656c6c6f");
+  CHECK_FALSE(client.is_unannounced(id));
+  CHECK(to_hex(sealed(client, id, "")).empty());
+  const StreamId other = *client.open({});
+  CHECK(to_hex(sealed(client, other, "")) == "0100000005000000");
+  client.close(id, true);
+  client.end(other);
+  CHECK(to_hex(flushed(client)) ==
+        "0101000003000000"
+        "0101000005000000");
+  client.close(other, false);
+  CHECK_FALSE(client.wants_flush());
+  CHECK_FALSE(client.open({.datagrams = true}));
+}
+
+TEST_CASE("smux: bytes of any length go through, whatever the segments") {
+  for (const std::size_t segment : test::kSegmentSizes) {
+    CAPTURE(segment);
+    SmuxSession client(Role::kClient), server(Role::kServer);
+    MuxLog log;
+    std::string expected = "open 3; data 3 ";
+    const StreamId id = *client.open({});
+    for (const std::size_t size : {std::size_t{1}, std::size_t{32768}, std::size_t{32769}, std::size_t{200000}}) {
+      std::string text(size, 'x');
+      for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + i % 23);
+      CHECK_FALSE(receive(server, sealed(client, id, text), segment, log));
+      expected += text;
+    }
+    CHECK((log.log == expected));
+  }
+}
+
+TEST_CASE("smux: each direction ends by itself between two of ours") {
+  SmuxSession client(Role::kClient), server(Role::kServer);
+  MuxLog at_server, at_client;
+  const StreamId id = *client.open({});
+  client.end(id);
+  CHECK_FALSE(receive(server, flushed(client), 7, at_server));
+  CHECK(at_server.log == "open 3; end 3");
+  CHECK_FALSE(receive(client, sealed(server, id, "answer"), 7, at_client));
+  server.end(id);
+  CHECK_FALSE(receive(client, flushed(server), 7, at_client));
+  CHECK(at_client.log == "data 3 answer; close 3 " + make_error_code(winze::Errc::kEof).message());
+  server.close(id, false);
+  CHECK(flushed(server).empty());
+}
+
+TEST_CASE("smux: what is for a sub-stream that is not there is passed over, and so are NOPs") {
+  SmuxSession client(Role::kClient);
+  MuxLog log;
+  const StreamId id = *client.open({});
+  sealed(client, id, "x");
+  const std::string wire = from_hex("0102020009000000 4142  0101000009000000  0103000000000000  0102010003000000 43");
+  CHECK_FALSE(receive(client, wire, 1, log));
+  CHECK(log.log == "data 3 C");
+  CHECK(flushed(client).empty());
+}
+
+TEST_CASE("smux: what a peer may not send") {
+  struct Case {
+    const char* what;
+    Role role;
+    std::string_view wire;
+  };
+  const Case cases[] = {
+      {"another version", Role::kServer, "0200000003000000"},
+      {"an unknown command", Role::kServer, "0104000003000000"},
+      {"a SYN with data", Role::kServer, "0100010003000000"},
+      {"a SYN for 0", Role::kServer, "0100000000000000"},
+      {"a SYN for an id in use", Role::kServer, "0100000003000000 0100000003000000"},
+      {"a SYN from a server", Role::kClient, "0100000002000000"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.what);
+    for (const std::size_t segment : test::kSegmentSizes) {
+      SmuxSession session(c.role);
+      MuxLog log;
+      CHECK(receive(session, from_hex(c.wire), segment, log) == Errc::kBadFrame);
+    }
+  }
+}
+
+// Refuses all that is opened.
+struct Refusing final : Events {
+  explicit Refusing(Session& of) : session(of) {}
+  void on_open(StreamId id, Opening) override { session.close(id, true); }
+  void on_data(StreamId, std::span<const std::uint8_t>) override {}
+  void on_datagram(StreamId, const Destination*, std::span<const std::uint8_t>) override {}
+  void on_end(StreamId) override {}
+  void on_close(StreamId, std::error_code) override {}
+  void on_writable(StreamId) override {}
+  Session& session;
+};
+
+TEST_CASE("smux: who opens without end and reads no answers is left") {
+  SmuxSession client(Role::kClient), server(Role::kServer);
+  Refusing events(server);
+  std::string wire;
+  for (int i = 0; i < 8193; ++i) wire += sealed(client, *client.open({}), "");
+  CHECK(receive(server, wire, 65536, events) == Errc::kFlood);
+}
+
+}  // namespace
+}  // namespace winze::mux
