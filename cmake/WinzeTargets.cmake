@@ -57,5 +57,5 @@ function(winze_umbrella)
     INSTALL_DESTINATION "${package_dir}")
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/winzeConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
   install(FILES "${PROJECT_BINARY_DIR}/winzeConfig.cmake" "${PROJECT_BINARY_DIR}/winzeConfigVersion.cmake"
-    cmake/FindAsio.cmake cmake/FindBoringSSL.cmake DESTINATION "${package_dir}")
+    cmake/FindAsio.cmake cmake/FindBoringSSL.cmake cmake/FindNghttp2.cmake DESTINATION "${package_dir}")
 endfunction()

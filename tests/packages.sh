@@ -3,7 +3,7 @@
 # To build the library, the tool and the examples.
 build_packages=(
   g++ cmake ninja-build pkg-config
-  libasio-dev libabsl-dev android-libboringssl-dev nlohmann-json3-dev libcli11-dev
+  libasio-dev libabsl-dev android-libboringssl-dev libnghttp2-dev nlohmann-json3-dev libcli11-dev
 )
 # To run the quickstart.
 demo_packages=(nginx-light curl openssl iproute2 iputils-ping iperf3)
