@@ -6,9 +6,7 @@
 
 namespace winze::chain {
 
-// Whether a connection to `destination` is a carrier that `inbound` serves.
-bool is_carrier(const Inbound& inbound, const Destination& destination);
-// Whether it is one at all: within another one it is refused.
+// Whether a connection to `destination` is a carrier. Within another one it is refused.
 bool is_carrier(const Destination& destination);
 
 // Serves the sub-streams of `stream`, each as a connection of its own: with its route, its policy's timers, its record.

@@ -5,14 +5,18 @@
 #include "carried.h"
 #include "record.h"
 #include "winze/base/error.h"
+#include "winze/io/codec_stream.h"
 #include "winze/layer/mux_carrier.h"
+#include "winze/layer/sing_conduit.h"
 #include "winze/proto/mux/cool.h"
+#include "winze/proto/mux/sing.h"
 
 namespace winze::chain {
 namespace {
 
-// What the connections on a carrier share.
-std::shared_ptr<const Inbound> inbound_of(const Inbound& carrier, std::uint32_t level) {
+// What the connections on a carrier share. Of mux.cool's it is known what they are for; sing-mux's say it as those of a
+// proxy protocol do.
+std::shared_ptr<const Inbound> inbound_of(const Inbound& carrier, const Connection& connection, std::uint32_t level) {
   auto out = std::make_shared<Inbound>(carrier);
   out->transports.clear();
   out->fallback = nullptr;
@@ -21,17 +25,47 @@ std::shared_ptr<const Inbound> inbound_of(const Inbound& carrier, std::uint32_t 
   out->protocol = "mux";
   out->policy = policy_for(carrier, level);
   out->policy_of = nullptr;
+  if (mux::is_cool(connection.destination)) return out;
+  out->make_proxy = [user = connection.user, level](const Connection&) {
+    return std::make_unique<mux::sing::StreamServerCodec>(user, level);
+  };
+  out->associates = false;
+  out->packets_in_stream = [](Environment& environment, StreamPtr stream, const ProxyRequest& request) {
+    return mux::sing::stream_conduit(environment, std::move(stream), request.destination);
+  };
   return out;
 }
 
 struct Carriage : std::enable_shared_from_this<Carriage> {
   Carriage(Environment& env, const Inbound& served, const Connection& carrier_connection, std::uint32_t level,
            absl::AnyInvocable<void(std::error_code)> on_done)
-      : environment(env), inbound(inbound_of(served, level)), known(carrier_connection), done(std::move(on_done)) {}
+      : environment(env),
+        inbound(inbound_of(served, carrier_connection, level)),
+        known(carrier_connection),
+        done(std::move(on_done)) {}
 
   void start(StreamPtr stream) {
+    if (mux::is_cool(known.destination)) {
+      return carry(std::move(stream), std::make_unique<mux::CoolSession>(mux::Role::kServer));
+    }
+    opening =
+        open_codec(environment, std::move(stream),
+                   std::make_unique<mux::sing::CarrierServerCodec>(inbound->mux.wants_padding, environment.random),
+                   inbound->policy.handshake, [weak = weak_from_this()](Opened opened) {
+                     if (const auto self = weak.lock()) self->opened(std::move(opened));
+                   });
+  }
+
+  void opened(Opened opened) {
+    opening.detach();
+    if (opened.error) return carrier_ended(opened.error);
+    const auto protocol = static_cast<mux::sing::CarrierServerCodec*>(opened.codec)->protocol();
+    carry(std::move(opened.stream), mux::sing::make_session(protocol, mux::Role::kServer));
+  }
+
+  void carry(StreamPtr stream, std::unique_ptr<mux::Session> session) {
     carrier.emplace(
-        environment, std::move(stream), std::make_unique<mux::CoolSession>(mux::Role::kServer),
+        environment, std::move(stream), std::move(session),
         mux::CarrierOptions{.max_streams = inbound->mux.max_streams, .idle = inbound->policy.idle},
         [weak = weak_from_this()](mux::Carrier::Accepted accepted) {
           if (const auto self = weak.lock()) self->accepted(std::move(accepted));
@@ -74,6 +108,7 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   // Each session leaves its record before the carrier does: what ends them is posted first.
   void cancel() {
     if (!done) return;
+    opening.cancel();
     carrier.reset();
     for (Pending& session : sessions) session.cancel();
     error = Errc::kAborted;
@@ -84,6 +119,7 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   std::shared_ptr<const Inbound> inbound;
   Connection known;
   absl::AnyInvocable<void(std::error_code)> done;
+  Pending opening;
   std::optional<mux::Carrier> carrier;
   std::list<Pending> sessions;
   std::error_code error;
@@ -92,10 +128,8 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
 
 }  // namespace
 
-bool is_carrier(const Destination& destination) { return mux::is_cool(destination); }
-
-bool is_carrier(const Inbound& inbound, const Destination& destination) {
-  return inbound.mux.cool && mux::is_cool(destination);
+bool is_carrier(const Destination& destination) {
+  return mux::is_cool(destination) || mux::sing::is_carrier(destination);
 }
 
 Pending serve_carrier(Environment& environment, const std::shared_ptr<const Inbound>& inbound,

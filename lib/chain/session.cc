@@ -79,7 +79,9 @@ struct Session : std::enable_shared_from_this<Session> {
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
     if (!admit()) return;
-    if (!carried && is_carrier(*inbound, connection.destination)) return grant_carrier();
+    if (!carried && is_carrier(connection.destination)) {
+      return inbound->mux.accepts ? grant_carrier() : refuse("mux", Errc::kRefusedPolicy);
+    }
     connection.destination.network == Network::kUdp ? open_conduit() : dial();
   }
 

@@ -73,16 +73,14 @@ class CarrierPool final : public Pool {
   Line* choose() {
     Line* least = nullptr;
     for (Line& line : lines_) {
-      if (!line.may_open() || (!line.carrier && line.waiting.size() >= options_.max_streams)) continue;
-      if (options_.max_streams != 0 && line.streams() >= options_.max_streams) continue;
+      if (!line.may_open() || (options_.max_streams != 0 && line.streams() >= options_.max_streams)) continue;
       if (least == nullptr || line.streams() < least->streams()) least = &line;
       if (options_.max_carriers == 0 && options_.min_streams == 0) return &line;
     }
     if (least == nullptr) return nullptr;
     if (options_.max_carriers != 0 && lines_.size() >= options_.max_carriers) return least;
     // An idle one is always better than a new one.
-    const std::size_t enough = options_.max_carriers != 0 ? 1 : std::max<std::size_t>(options_.min_streams, 1);
-    return least->streams() < enough ? least : nullptr;
+    return least->streams() < std::max<std::size_t>(options_.min_streams, 1) ? least : nullptr;
   }
 
   Line& dial() {

@@ -13,7 +13,7 @@ namespace winze::mux {
 struct PoolOptions {
   Destination carrier;  // what is dialed for one
   absl::AnyInvocable<std::unique_ptr<Session>()> make_session;
-  std::size_t max_streams = 8;   // at once on a carrier, before another is opened
+  std::size_t max_streams = 8;   // at once on a carrier, before another is opened; 0: no limit
   std::size_t max_carriers = 0;  // more streams share these; 0: no limit
   std::size_t min_streams = 0;   // a carrier with fewer is taken before another is opened; 0: take the first with room
   Duration idle{std::chrono::seconds(16)};  // a carrier without streams ends after so long

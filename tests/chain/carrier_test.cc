@@ -14,6 +14,7 @@
 #include "winze/layer/mux_carrier.h"
 #include "winze/proto/mux/cool.h"
 #include "winze/proto/mux/error.h"
+#include "winze/proto/mux/sing.h"
 #include "winze/proto/vless/codec.h"
 
 namespace winze::chain {
@@ -25,7 +26,9 @@ const Uuid kId = *Uuid::parse("6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11");
 
 // A VLESS server with a client whose connection is a carrier.
 struct Fixture {
-  Fixture() {
+  // `sing`: of sing-mux, with this protocol; none: of mux.cool.
+  explicit Fixture(std::optional<mux::sing::Protocol> sing = std::nullopt, Inbound::Mux options = {}) {
+    inbound->mux = options;
     auto users = std::make_shared<vless::UserTable>();
     users->add(kId, {.name = "peer", .level = 1});
     inbound->tag = "in";
@@ -38,14 +41,21 @@ struct Fixture {
     inbound->on_end = [this](const Connection& connection) { records.push_back(connection); };
     auto [near, far] = memory_pair(sim.environment());
     session = serve(sim.environment(), inbound, std::move(far), [this] { ended = true; });
-    auto codec = std::make_unique<vless::ClientCodec>(kId, mux::cool_destination());
-    opening = open_codec(sim.environment(), std::move(near), std::move(codec), 1s, [this](Opened opened) {
-      opening.detach();
-      carrier.emplace(sim.environment(), std::move(opened.stream),
-                      std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{}, nullptr,
-                      [](std::error_code) {});
+    auto codec =
+        std::make_unique<vless::ClientCodec>(kId, sing ? mux::sing::carrier_destination() : mux::cool_destination());
+    opening = open_codec(sim.environment(), std::move(near), std::move(codec), 1s, [this, sing](Opened opened) {
+      if (!sing) return carry(std::move(opened), std::make_unique<mux::CoolSession>(mux::Role::kClient));
+      auto preface = std::make_unique<mux::sing::CarrierClientCodec>(*sing, false, sim.environment().random);
+      opening = open_codec(
+          sim.environment(), std::move(opened.stream), std::move(preface), 1s,
+          [this, sing](Opened next) { carry(std::move(next), mux::sing::make_session(*sing, mux::Role::kClient)); });
     });
     sim.run_ready();
+  }
+  void carry(Opened opened, std::unique_ptr<mux::Session> client_session) {
+    opening.detach();
+    carrier.emplace(sim.environment(), std::move(opened.stream), std::move(client_session), mux::CarrierOptions{},
+                    nullptr, [this](std::error_code) { carrier_ended = true; });
   }
   // What reads still is called back.
   ~Fixture() {
@@ -68,6 +78,7 @@ struct Fixture {
   std::optional<mux::Carrier> carrier;
   std::vector<Connection> records;
   bool ended = false;
+  bool carrier_ended = false;
 };
 
 struct Reading {
@@ -213,6 +224,108 @@ TEST_CASE("carrier: a client that breaks the protocol loses it") {
   REQUIRE(f.records.size() == 1);
   CHECK(f.records[0].stage == "mux");
   CHECK(f.records[0].error == mux::Errc::kBadFrame);
+}
+
+// A request as sing-mux writes it, with its first byte of payload.
+std::string request(std::uint8_t flags, std::string_view address, std::string_view payload) {
+  return std::string(1, '\0') + static_cast<char>(flags) + test::from_hex(address) + std::string(payload);
+}
+
+TEST_CASE("carrier: sing-mux's connections say whom they are for, and have the carrier's user") {
+  using Protocol = mux::sing::Protocol;
+  for (const Protocol protocol : {Protocol::kSmux, Protocol::kYamux, Protocol::kHttp2}) {
+    CAPTURE(static_cast<int>(protocol));
+    Fixture f(protocol);
+    StreamPtr a = f.carrier->open_stream({}), b = f.carrier->open_stream({});
+    a->write(Buffer::copy_of(request(0, "03 06 612e74657374 0050", "x")), [](std::error_code) {});
+    b->write(Buffer::copy_of(request(0, "01 c0000201 0051", "x")), [](std::error_code) {});
+    f.sim.run_ready();
+    REQUIRE(f.dialer->dials.size() == 2);
+    CHECK(f.dialer->dials[0]->destination == Destination("a.test", 80));
+    auto [server, origin] = memory_pair(f.sim.environment());
+    test::answer(f.dialer->dials[0], {}, std::move(server));
+    test::answer(f.dialer->dials[1], std::make_error_code(std::errc::connection_refused), StreamPtr());
+    Reading up, down, refused;
+    up.start(*origin);
+    down.start(*a);
+    refused.start(*b);
+    origin->write(Buffer::copy_of("answer"), [](std::error_code) {});
+    origin->shutdown_write([](std::error_code) {});
+    f.sim.run_ready();
+    CHECK(up.text == "x");
+    CHECK(down.text == std::string("\0answer", 7));
+    CHECK(down.error == Errc::kEof);
+    CHECK(refused.text == std::string("\1\x12") + "connection refused");
+    a.reset();
+    b.reset();
+    f.sim.run_ready();
+    REQUIRE(f.records.size() == 2);
+    CHECK(f.records[1].outbound == "to a.test");
+    CHECK(f.records[1].user == "peer");
+    CHECK(f.records[1].up == 1);
+    CHECK(f.records[1].down == 6);
+    f.carrier.reset();
+    f.sim.run_ready();
+    CHECK(f.ended);
+    REQUIRE(f.records.size() == 3);
+    CHECK(f.records[2].error == std::error_code());
+  }
+}
+
+TEST_CASE("carrier: sing-mux's datagrams, with addresses and without") {
+  const Destination to("192.0.2.1", 53, Network::kUdp);
+  for (const bool any : {false, true}) {
+    CAPTURE(any);
+    Fixture f(mux::sing::Protocol::kYamux);
+    StreamPtr near = f.carrier->open_stream({});
+    const std::string datagram = test::from_hex(any ? "01 c0000201 0035 0003" : "0003") + "one";
+    near->write(Buffer::copy_of(request(any ? 3 : 1, "01 c0000201 0035", datagram)), [](std::error_code) {});
+    f.sim.run_ready();
+    REQUIRE(f.dialer->opens.size() == 1);
+    CHECK(f.dialer->opens[0]->destination == (any ? everyone() : to));
+    auto [conduit, world] = test::conduit_pair(f.sim.environment());
+    test::answer(f.dialer->opens[0], {}, std::move(conduit));
+    const test::Receiver there(*world);
+    Reading down;
+    down.start(*near);
+    f.sim.run_ready();
+    CHECK(there.texts() == std::vector<std::string>{"one"});
+    CHECK(there.peers()[0] == to);
+    test::send(*world, "two", to);
+    f.sim.run_ready();
+    CHECK(down.text == std::string(1, '\0') + test::from_hex(any ? "01 c0000201 0035 0003" : "0003") + "two");
+  }
+}
+
+TEST_CASE("carrier: none of another kind, none within another, none where they are refused, none without padding") {
+  using Protocol = mux::sing::Protocol;
+  Fixture nested(Protocol::kSmux);
+  StreamPtr inner = nested.carrier->open_stream({});
+  inner->write(Buffer::copy_of(request(0, "03 14 73702e6d75782e73696e672d626f782e61727061 01bc", "x")),
+               [](std::error_code) {});
+  nested.sim.run_ready();
+  CHECK(nested.dialer->dials.empty());
+  REQUIRE(nested.records.size() == 1);
+  CHECK(nested.records[0].error == mux::Errc::kNestedMux);
+  struct Case {
+    std::optional<Protocol> protocol;
+    Inbound::Mux options;
+    std::error_code error;
+  };
+  const Case cases[] = {{Protocol::kSmux, {.accepts = false}, Errc::kRefusedPolicy},
+                        {std::nullopt, {.accepts = false}, Errc::kRefusedPolicy},
+                        {Protocol::kSmux, {.wants_padding = true}, mux::Errc::kUnpadded}};
+  for (const Case& c : cases) {
+    Fixture f(c.protocol, c.options);
+    const StreamPtr stream = f.carrier->open_stream({.destination = Destination("a.test", 80)});
+    stream->write(Buffer::copy_of("x"), [](std::error_code) {});
+    f.sim.run_ready();
+    CHECK(f.ended);
+    CHECK(f.dialer->dials.empty());
+    REQUIRE(f.records.size() == 1);
+    CHECK(f.records[0].stage == "mux");
+    CHECK(f.records[0].error == c.error);
+  }
 }
 
 }  // namespace

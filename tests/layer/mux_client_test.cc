@@ -4,12 +4,14 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "layer/mux_pool.h"
 #include "support/fake_dialer.h"
 #include "support/simulator.h"
 #include "winze/base/error.h"
+#include "winze/io/codec_stream.h"
 #include "winze/io/memory.h"
 #include "winze/layer/mux_carrier.h"
 #include "winze/proto/mux/cool.h"
@@ -23,8 +25,11 @@ using namespace std::chrono_literals;
 // A dialer whose carriers end at servers of ours.
 struct Fixture {
   explicit Fixture(const CoolOptions& options = {}) : dialer(cool(options)(sim.environment(), below)) {}
+  explicit Fixture(const sing::ClientOptions& options)
+      : dialer(sing::client(options)(sim.environment(), below)), protocol(options.protocol) {}
 
   struct Line {
+    Pending opening;
     std::unique_ptr<Carrier> server;
     std::vector<Carrier::Accepted> taken;
     bool ended = false;
@@ -34,14 +39,28 @@ struct Fixture {
   Line& connect() {
     auto [near, far] = memory_pair(sim.environment());
     Line& line = *lines.emplace_back(std::make_unique<Line>());
-    line.server = std::make_unique<Carrier>(
-        sim.environment(), std::move(far), std::make_unique<CoolSession>(Role::kServer), CarrierOptions{},
-        [&line](Carrier::Accepted accepted) { line.taken.push_back(std::move(accepted)); },
-        [&line](std::error_code) { line.ended = true; });
+    if (protocol) {
+      line.opening = open_codec(sim.environment(), std::move(far),
+                                std::make_unique<sing::CarrierServerCodec>(false, sim.environment().random), 0s,
+                                [this, &line](Opened opened) {
+                                  line.opening.detach();
+                                  if (!opened.error) serve(line, std::move(opened.stream));
+                                });
+    } else {
+      serve(line, std::move(far));
+    }
     REQUIRE(below->dials.size() >= lines.size());
     test::answer(below->dials[lines.size() - 1], {}, std::move(near));
     sim.run_ready();
     return line;
+  }
+
+  void serve(Line& line, StreamPtr stream) {
+    line.server = std::make_unique<Carrier>(
+        sim.environment(), std::move(stream),
+        protocol ? sing::make_session(*protocol, Role::kServer) : std::make_unique<CoolSession>(Role::kServer),
+        CarrierOptions{}, [&line](Carrier::Accepted accepted) { line.taken.push_back(std::move(accepted)); },
+        [&line](std::error_code) { line.ended = true; });
   }
 
   // The place where the stream will be.
@@ -70,6 +89,7 @@ struct Fixture {
   test::Simulator sim{1};
   std::shared_ptr<test::FakeDialer> below = std::make_shared<test::FakeDialer>(sim.environment());
   DialerPtr dialer;
+  std::optional<sing::Protocol> protocol;  // none: mux.cool
   std::vector<std::unique_ptr<Line>> lines;
   std::vector<std::unique_ptr<StreamPtr>> streams;
   std::vector<Pending> pending;
@@ -186,6 +206,111 @@ TEST_CASE("mux client: 5,000 streams at once, one whose reader has stopped, and 
   for (const auto& line : f.lines) CHECK(line->ended);
   f.lines.clear();
   CHECK(f.sim.environment().pool.lent_bytes() == 0);
+}
+
+const sing::Protocol kSingProtocols[] = {sing::Protocol::kSmux, sing::Protocol::kYamux, sing::Protocol::kHttp2};
+
+TEST_CASE("sing-mux client: 5,000 streams through 8 carriers, one reader stopped, a client gone, and nothing is left") {
+  constexpr std::size_t kStreams = 5000, kCarriers = 8, kSize = 2000;
+  for (const sing::Protocol protocol : {sing::Protocol::kSmux, sing::Protocol::kYamux}) {
+    CAPTURE(static_cast<int>(protocol));
+    Fixture f(sing::ClientOptions{.protocol = protocol, .max_connections = kCarriers});
+    for (std::size_t i = 0; i < kStreams; ++i) f.dial();
+    REQUIRE(f.below->dials.size() == kCarriers);
+    while (f.lines.size() < kCarriers) f.connect();
+    REQUIRE(f.errors == std::vector<std::error_code>(kStreams));
+    std::size_t written = 0, echoed = 0;
+    for (const auto& stream : f.streams) {
+      (*stream)->write(Buffer::copy_of(std::string(kSize, 'x')),
+                       [&](std::error_code error) { written += error ? 0 : 1; });
+    }
+    f.sim.run_ready();
+    CHECK(written == kStreams);
+    std::size_t taken = 0;
+    for (const auto& line : f.lines) {
+      taken += line->taken.size();
+      CHECK(line->taken.size() == kStreams / kCarriers);
+      for (Carrier::Accepted& accepted : line->taken) {
+        accepted.stream->read([&stream = *accepted.stream](std::error_code error, Buffer) {
+          // The answer of sing-mux is a byte before.
+          if (!error)
+            stream.write(Buffer::copy_of(std::string(1, '\0') + std::string(kSize, 'y')), [](std::error_code) {});
+        });
+      }
+    }
+    CHECK(taken == kStreams);
+    std::vector<std::size_t> left(kStreams, kSize);
+    std::size_t lost = 0;
+    std::function<void(std::size_t)> read = [&](std::size_t i) {
+      (*f.streams[i])->read([&, i](std::error_code error, const Buffer& data) {
+        if (error) {
+          ++lost;
+          return;
+        }
+        left[i] -= data.size();
+        echoed += left[i] == 0 ? 1 : 0;
+        read(i);
+      });
+    };
+    for (std::size_t i = 1; i < kStreams; ++i) read(i);  // the first does not read
+    f.sim.run_ready();
+    CHECK(echoed == kStreams - 1);
+    // Open, but idle: they hold no buffer, but for what waits for the one.
+    CHECK(f.sim.environment().pool.lent_bytes() <= 64 << 10);
+    // One server of the eight is killed: its streams fail, the others stay.
+    f.lines[3]->taken.clear();
+    f.lines[3]->server.reset();
+    f.sim.run_ready();
+    CHECK(lost == kStreams / kCarriers);
+    f.streams.clear();
+    f.sim.run_for(17s);
+    for (const auto& line : f.lines) CHECK((line->ended || !line->server));
+    f.lines.clear();
+    f.sim.run_ready();
+    CHECK(f.sim.environment().pool.lent_bytes() == 0);
+  }
+}
+
+TEST_CASE("sing-mux client: when there is another carrier") {
+  struct Case {
+    const char* what;
+    sing::ClientOptions options;
+    std::size_t streams;
+    std::size_t carriers;
+  };
+  const Case cases[] = {
+      {"8 streams in each where nothing is said", {}, 17, 3},
+      {"so many carriers, each with one before the second", {.max_connections = 4}, 10, 4},
+      {"... filled first", {.max_connections = 4, .min_streams = 3}, 7, 3},
+      {"... and then shared", {.max_connections = 2, .min_streams = 3}, 20, 2},
+      {"so many streams in each", {.max_streams = 5}, 11, 3},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.what);
+    Fixture f(c.options);
+    for (std::size_t i = 0; i < c.streams; ++i) f.dial();
+    CHECK(f.below->dials.size() == c.carriers);
+    CHECK(sing::is_carrier(f.below->dials[0]->destination));
+    while (f.lines.size() < f.below->dials.size()) f.connect();
+    CHECK(f.errors == std::vector<std::error_code>(c.streams));
+  }
+}
+
+TEST_CASE("sing-mux client: each stream says whom it is for, padded or not") {
+  for (const sing::Protocol protocol : kSingProtocols) {
+    for (const bool padding : {false, true}) {
+      Fixture f(sing::ClientOptions{.protocol = protocol, .padding = padding});
+      f.dial("b.test");
+      Fixture::Line& line = f.connect();
+      (*f.streams[0])->write(Buffer::copy_of("hello"), [](std::error_code) {});
+      f.sim.run_ready();
+      REQUIRE(line.taken.size() == 1);
+      std::string request;
+      line.taken[0].stream->read([&](std::error_code, const Buffer& data) { request = data.text(); });
+      f.sim.run_ready();
+      CHECK(request == std::string("\0\0\3\6b.test\0\x50hello", 17));
+    }
+  }
 }
 
 TEST_CASE("mux client: datagrams, as each policy has them") {

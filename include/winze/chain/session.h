@@ -103,7 +103,8 @@ struct Inbound {
   // Connections to a multiplexing protocol's own host carry others (winze/proto/mux), each of which is served like one
   // that was accepted: it has its own route and record, with the source and user of the carrier.
   struct Mux {
-    bool cool = true;                // to v1.mux.cool
+    bool accepts = true;             // otherwise they are refused
+    bool wants_padding = false;      // of sing-mux's only those with padding
     std::size_t max_streams = 1024;  // at once on a carrier; more are refused
   } mux;
   FallbackChooser fallback;  // may be empty

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "winze/layer/client.h"
+#include "winze/proto/mux/sing.h"
 
 namespace winze::mux {
 
@@ -23,5 +24,24 @@ struct CoolOptions {
   enum class Udp443 : std::uint8_t { kAllow, kReject, kSkip } udp443 = Udp443::kAllow;
 };
 Layer cool(const CoolOptions& options);
+
+// sing-box's (winze/proto/mux/sing.h). An idle carrier ends likewise.
+namespace sing {
+
+struct ClientOptions {
+  static constexpr std::size_t kMinStreams = 8;  // where none of the three is set
+
+  Protocol protocol = Protocol::kSmux;
+  bool padding = false;
+  // A stream goes to the carrier that has the fewest, unless that has `min_streams` and there are fewer than
+  // `max_connections` (0: no limit). Or to the first with fewer than `max_streams` (0: no limit).
+  std::size_t max_connections = 0;
+  std::size_t min_streams = 0;
+  std::size_t max_streams = 0;
+};
+// A conduit is a sub-stream, whose datagrams have addresses where it is for everyone().
+Layer client(const ClientOptions& options);
+
+}  // namespace sing
 
 }  // namespace winze::mux

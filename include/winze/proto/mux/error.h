@@ -14,7 +14,7 @@ enum class Errc {
   kFlood,            // more control frames wait for an answer than any honest peer causes
   kReset = 201,      // the peer has broken the sub-stream off
   kCarrierEnded,     // the connection that carried the sub-stream has ended
-  kRefused,          // the server did not open the sub-stream; its words are the detail
+  kRefused,          // the server did not open the sub-stream
   kNestedMux = 301,  // a carrier within a carrier
   kBadName,          // the destination's name cannot be sent: empty, longer than 255 bytes, or malformed
 };
