@@ -286,6 +286,7 @@ node::InboundOptions read_inbound(ObjectReader& object) {
         "\"socks\", \"http\", \"mixed\", \"vless\", \"vmess\", \"trojan\", \"shadowsocks\", \"dokodemo-door\"");
   }
   out.stream = read_stream(object.object("streamSettings"), Side::kInbound);
+  out.mux = read_inbound_mux(object.object("mux"));
   read_sniffing(object.object("sniffing"));
   read_allocate(object.object("allocate"));
   return out;

@@ -15,6 +15,7 @@ node::StreamSettings read_stream(ObjectReader object, Side side);
 // "expiry" and "limits" of a user of an inbound.
 chain::UserTerms read_terms(ObjectReader& object);
 node::MuxOptions read_mux(ObjectReader object);
+node::InboundMuxOptions read_inbound_mux(ObjectReader object);
 node::LogOptions read_log(ObjectReader object);
 void read_policy(ObjectReader object, std::vector<std::pair<std::uint32_t, node::PolicyLevel>>& levels);
 // connections, pools, secrets and authorities of `object`.

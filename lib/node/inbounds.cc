@@ -51,6 +51,8 @@ class Builder {
 
   absl::StatusOr<std::shared_ptr<chain::Inbound>> build() {
     out_->tag = inbound_.tag;
+    out_->mux.accepts = inbound_.mux.enabled;
+    out_->mux.wants_padding = inbound_.mux.padding;
     out_->policy = to_policy(options_.policy(0));
     out_->policy_of = [&options = options_](std::uint32_t level) { return to_policy(options.policy(level)); };
     out_->traffic = ledger_.count_inbound(index_);

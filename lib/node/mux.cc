@@ -28,10 +28,21 @@ Cool::Udp443 udp443_of(MuxOptions::Udp443 policy) {
   return Cool::Udp443::kAllow;
 }
 
+DialerPtr over_sing(Environment& environment, const SingMuxOptions& options, DialerPtr below) {
+  // In the same order.
+  const auto protocol = static_cast<mux::sing::Protocol>(options.protocol);
+  return mux::sing::client({.protocol = protocol,
+                            .padding = options.padding,
+                            .max_connections = options.max_connections,
+                            .min_streams = options.min_streams,
+                            .max_streams = options.max_streams})(environment, std::move(below));
+}
+
 }  // namespace
 
 DialerPtr over_mux(Environment& environment, const MuxOptions& options, DialerPtr below) {
   if (!options.enabled) return below;
+  if (options.sing) return over_sing(environment, *options.sing, std::move(below));
   Cool cool{.concurrency = options.concurrency, .packets = packets_of(options), .udp443 = udp443_of(options.udp443)};
   if (cool.packets == Cool::Packets::kXudpOwn) {
     cool.xudp_concurrency = static_cast<std::size_t>(*options.xudp_concurrency);

@@ -187,6 +187,12 @@ struct VmessInbound {
   bool refuse_unprotected = false;  // disableInsecureEncryption: the security "none"
 };
 
+// "mux" of an inbound: what is done with connections that carry others.
+struct InboundMuxOptions {
+  bool enabled = true;   // otherwise they are refused
+  bool padding = false;  // of sing-mux's only those with padding are taken
+};
+
 struct InboundOptions {
   std::string path;
   std::string tag;
@@ -197,6 +203,7 @@ struct InboundOptions {
                ShadowsocksInbound>
       settings;
   StreamSettings stream;
+  InboundMuxOptions mux;
 };
 
 // --- outbounds ---
@@ -240,10 +247,20 @@ struct ShadowsocksOutbound {
   Plugin plugin;
 };
 
+// sing-box's "multiplex", in place of mux.cool: see winze/layer/mux_client.h.
+struct SingMuxOptions {
+  enum class Protocol { kSmux, kYamux, kH2mux } protocol = Protocol::kSmux;
+  bool padding = false;
+  std::uint32_t max_connections = 0;  // a stream goes to the connection that has the fewest,
+  std::uint32_t min_streams = 0;      // unless it has so many and there may be another;
+  std::uint32_t max_streams = 0;      // or to one with fewer than this. 0: no limit; all three: as min_streams 8
+};
+
 // "mux" of V2Ray, with what Xray adds for UDP.
 struct MuxOptions {
   bool enabled = false;
-  std::uint32_t concurrency = 8;  // TCP connections at once in one of the server's; 0: they are not multiplexed
+  std::optional<SingMuxOptions> sing;  // what follows then means nothing
+  std::uint32_t concurrency = 8;       // TCP connections at once in one of the server's; 0: they are not multiplexed
   // UDP: none: as V2Ray has it, a sub-connection for each destination. Otherwise XUDP, one for all destinations: 0:
   // with the TCP connections, above 0: in connections of their own, so many at once in each; below 0: UDP is not
   // multiplexed.
