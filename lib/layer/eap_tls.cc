@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tls_ciphers.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 #include "winze/base/status.h"
 
@@ -89,7 +90,7 @@ class Engine final : public TlsEngine {
     return out;
   }
 
-  std::string peer_name() const override { return peer_name_; }
+  std::string peer_name(std::string_view claimed) const override;
   std::string detail() const override { return detail_; }
 
   // --- for BoringSSL's callbacks ---
@@ -139,7 +140,7 @@ class Engine final : public TlsEngine {
   std::shared_ptr<const Context> context_;
   bssl::UniquePtr<SSL> ssl_;
   std::shared_ptr<Signing> signing_;
-  std::string peer_name_;
+  std::optional<Certificate> peer_;
   std::string detail_;
 };
 
@@ -167,14 +168,22 @@ ssl_verify_result_t Engine::verify(std::uint8_t* alert) {
     return ssl_verify_invalid;
   }
   const Certificate& own = presented.front();
-  if (!options.server_name.empty() && !own.is_for(NameKind::kDns, as_bytes(options.server_name))) {
-    detail_ = "the certificate is for " + own.names_text() + ", not for " + options.server_name;
+  if (!options.server_name.empty() && !own.is_for(options.server_name_kind, as_bytes(options.server_name))) {
+    const bool text = options.server_name_kind == NameKind::kDns || options.server_name_kind == NameKind::kEmail;
+    detail_ = "the certificate is for " + own.names_text() + (text ? ", not for " + options.server_name : "");
     return ssl_verify_invalid;
   }
-  peer_name_ = !own.emails().empty()      ? own.emails().front()
-               : !own.dns_names().empty() ? own.dns_names().front()
-                                          : own.subject_text();
+  peer_ = own;
   return ssl_verify_ok;
+}
+
+std::string Engine::peer_name(std::string_view claimed) const {
+  if (!peer_) return {};
+  std::vector<std::string> names = peer_->emails();
+  names.insert(names.end(), peer_->dns_names().begin(), peer_->dns_names().end());
+  names.push_back(peer_->subject_text());
+  const auto same = std::ranges::find_if(names, [&](const std::string& name) { return lower(name) == lower(claimed); });
+  return same == names.end() ? names.front() : *same;
 }
 
 ssl_private_key_result_t Engine::sign(std::span<std::uint8_t> out, std::size_t* size, std::uint16_t algorithm,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ipsec_connections.h"
+#include "winze/base/ascii.h"
 #include "winze/io/network_watch.h"
 #include "winze/io/tcp.h"
 #include "winze/io/tun.h"
@@ -73,9 +74,10 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   absl::Status make_connections(tunnel::IpsecHostOptions& out) {
     auto credentials = IpsecCredentials::load(options);
     if (!credentials.ok()) return credentials.status();
+    const EapSurroundings around{.random = &environment.random, .clock = &environment.clock};
     bool found = settings.initiate.empty();
     for (const IpsecConnection& connection : options.connections) {
-      auto made = make_connection(options, *credentials, connection);
+      auto made = make_connection(options, *credentials, around, connection);
       if (!made.ok()) return made.status();
       found = found || connection.name == settings.initiate;
       if (settings.respond) out.connections.push_back(*made);
@@ -120,6 +122,10 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   }
 
   absl::Status begin(const IpsecConnection& from) {
+    const ike::LocalAuth& own = connections.at(from.name)->local;
+    if (own.method == ike::AuthMethod::kEap && !own.eap) {
+      return invalid(from.remote.front().path + ".id", "the gateway's name is needed: it proves itself by EAP alone");
+    }
     tunnel::IpsecClientOptions client{.connection = connections.at(from.name),
                                       .gateways = {},
                                       .from = {},
@@ -163,11 +169,20 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
               if (secret != nullptr) return done(*secret);
               done(ike::Refuse{"no secret for " + question.local.to_string() + " and " + question.remote.to_string()});
             },
+        .authorize = [this](const ike::AskAuthorize& question,
+                            tunnel::IpsecHost::Completion done) { done(authorize(question)); },
         .on_fail =
             [this](std::error_code error) {
               say(Severity::kError, "ipsec: " + error.message());
               if (handlers.on_end) handlers.on_end();
             }};
+  }
+
+  ike::Answer authorize(const ike::AskAuthorize& question) const {
+    const auto from = std::ranges::find(options.connections, question.connection->name, &IpsecConnection::name);
+    if (takes_eap_identity(from->remote.front(), question.eap_identity)) return ike::Allow{};
+    return ike::Refuse{"EAP has proved \"" + printable(question.eap_identity) + "\", whom " +
+                       from->remote.front().path + " does not take"};
   }
 
   void on_event(const ike::Event& event) {
@@ -229,7 +244,8 @@ absl::Status Ipsec::check(const IpsecOptions& options) {
   auto credentials = IpsecCredentials::load(options);
   if (!credentials.ok()) return credentials.status();
   for (const IpsecConnection& connection : options.connections) {
-    if (absl::Status status = make_connection(options, *credentials, connection).status(); !status.ok()) return status;
+    if (absl::Status status = make_connection(options, *credentials, {}, connection).status(); !status.ok())
+      return status;
   }
   return make_pools(options).status();
 }

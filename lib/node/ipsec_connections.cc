@@ -78,17 +78,15 @@ std::vector<Prefix> prefixes_of(const std::vector<std::string>& addresses) {
 }
 
 absl::Status check_method(const IpsecAuth& auth) {
-  if (auth.method == IpsecAuth::Method::kEap) return invalid(auth.path + ".auth", "EAP is not supported yet");
   if (auth.signatures.empty()) return absl::OkStatus();
   return invalid(auth.path + ".auth", "\"pubkey\" is wanted: the certificate says what kind of key it has");
 }
 
-absl::Status set_local(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
+// Our certificate, which the gateway's end of EAP shows too.
+absl::Status set_certificate(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
   if (absl::Status status = check_method(from); !status.ok()) return status;
-  if (!from.id.empty()) out.id = ike::Identity::parse(from.id);
-  if (from.method == IpsecAuth::Method::kPsk) return absl::OkStatus();
   out.method = ike::AuthMethod::kPublicKey;
-  auto identity = credentials.identity(from);
+  auto identity = credentials.identity(from, from.id);
   if (!identity.ok()) return identity.status();
   const auto subject = (*identity)->chain.front().subject();
   if (from.id.empty()) out.id = {ike::IdentityType::kDistinguishedName, {subject.begin(), subject.end()}};
@@ -96,10 +94,8 @@ absl::Status set_local(const IpsecCredentials& credentials, const IpsecAuth& fro
   return absl::OkStatus();
 }
 
-absl::Status set_remote(const IpsecCredentials& credentials, const IpsecAuth& from, ike::RemoteAuth& out) {
+absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& from, ike::RemoteAuth& out) {
   if (absl::Status status = check_method(from); !status.ok()) return status;
-  if (!from.id.empty()) out.id = ike::IdentityPattern(from.id);
-  if (from.method == IpsecAuth::Method::kPsk) return absl::OkStatus();
   out.method = ike::AuthMethod::kPublicKey;
   auto verifier = credentials.verifier(from);
   if (!verifier.ok()) return verifier.status();
@@ -109,12 +105,26 @@ absl::Status set_remote(const IpsecCredentials& credentials, const IpsecAuth& fr
   return absl::OkStatus();
 }
 
-absl::Status set_auth(const IpsecCredentials& credentials, const IpsecConnection& from, ike::Connection& out) {
+absl::Status set_auth(const IpsecOptions& options, const IpsecCredentials& credentials, const EapSurroundings& around,
+                      const IpsecConnection& from, ike::Connection& out) {
+  using Method = IpsecAuth::Method;
   for (const auto* rounds : {&from.local, &from.remote}) {
     if (rounds->size() > 1) return invalid((*rounds)[1].path, "several rounds of authentication are not supported");
   }
-  if (absl::Status status = set_local(credentials, from.local.front(), out.local); !status.ok()) return status;
-  return set_remote(credentials, from.remote.front(), out.remote);
+  const IpsecAuth &local = from.local.front(), &remote = from.remote.front();
+  if (!local.id.empty()) out.local.id = ike::Identity::parse(local.id);
+  if (!remote.id.empty()) out.remote.id = ike::IdentityPattern(remote.id);
+  absl::Status status;
+  if (local.method == Method::kPubkey) status = set_certificate(credentials, local, out.local);
+  if (status.ok() && local.method == Method::kEap) {
+    status = set_local_eap(options, credentials, around, from, out.local);
+  }
+  if (status.ok() && remote.method == Method::kPubkey) status = set_verifier(credentials, remote, out.remote);
+  if (status.ok() && remote.method == Method::kEap) {
+    status = set_remote_eap(options, credentials, around, from, out.remote);
+    out.ask_authorize = true;  // takes_eap_identity()
+  }
+  return status;
 }
 
 void set_configuration(const IpsecOptions& options, const IpsecConnection& from, ike::Connection& out) {
@@ -165,10 +175,11 @@ void set_times(const IpsecConnection& from, ike::Connection& out) {
 
 absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOptions& options,
                                                                  const IpsecCredentials& credentials,
+                                                                 const EapSurroundings& around,
                                                                  const IpsecConnection& from) {
   auto out = std::make_shared<ike::Connection>();
   out->name = from.name;
-  if (absl::Status status = set_auth(credentials, from, *out); !status.ok()) return status;
+  if (absl::Status status = set_auth(options, credentials, around, from, *out); !status.ok()) return status;
   auto proposals = proposals_of(ike::Protocol::kIke, from.proposals, from.legacy, from.path + ".proposals");
   if (!proposals.ok()) return proposals.status();
   out->proposals = std::move(*proposals);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ipsec_credentials.h"
+#include "ipsec_eap.h"
 #include "winze/node/ipsec_options.h"
 #include "winze/proto/ike/config.h"
 #include "winze/tunnel/ipsec_host.h"
@@ -18,6 +19,7 @@ namespace winze::node {
 // Errors begin with the path in the configuration.
 absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOptions& options,
                                                                  const IpsecCredentials& credentials,
+                                                                 const EapSurroundings& around,
                                                                  const IpsecConnection& connection);
 // The pools, by the names of the connections that use them; those of one name are shared.
 absl::StatusOr<std::map<std::string, std::vector<std::shared_ptr<tunnel::AddressPool>>>> make_pools(

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "winze/base/status.h"
+#include "winze/proto/ike/identity.h"
 
 namespace winze::node {
 namespace {
@@ -107,26 +108,47 @@ void IpsecCredentials::load_keys(const IpsecOptions& options) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<const CertificateIdentity>> IpsecCredentials::identity(const IpsecAuth& local) const {
-  if (local.certs.empty()) return invalid(local.path + ".certs", "a certificate is needed");
-  for (const std::string& name : local.certs) {
-    auto chain = read_certificates(fs::path(directory_) / "x509" / name);
+absl::StatusOr<std::vector<std::vector<Certificate>>> IpsecCredentials::candidates(const IpsecAuth& local,
+                                                                                   const std::string& name) const {
+  std::vector<std::vector<Certificate>> out;
+  for (const std::string& file : local.certs) {
+    auto chain = read_certificates(fs::path(directory_) / "x509" / file);
     if (!chain.ok()) return invalid(local.path + ".certs", std::string(message_of(chain.status())));
+    out.push_back(std::move(*chain));
+  }
+  if (!local.certs.empty()) return out;
+  const ike::Identity identity = ike::Identity::parse(name);
+  const auto kind = ike::name_kind_of(identity.type);
+  if (name.empty() || !kind) return invalid(local.path + ".certs", "a certificate is needed");
+  for (const fs::path& file : files_in(fs::path(directory_) / "x509")) {
+    auto chain = read_certificates(file);
+    if (chain.ok() && chain->front().is_for(*kind, identity.bytes)) out.push_back(std::move(*chain));
+  }
+  if (out.empty()) return invalid(local.path + ".certs", "x509 has no certificate for " + name);
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<const CertificateIdentity>> IpsecCredentials::identity(const IpsecAuth& local,
+                                                                                      const std::string& name) const {
+  auto chains = candidates(local, name);
+  if (!chains.ok()) return chains.status();
+  for (std::vector<Certificate>& chain : *chains) {
     // Up to the root, which the peer has.
-    while (chain->size() < CertificateVerifier::kMaxPresented) {
-      const Certificate& last = chain->back();
+    while (chain.size() < CertificateVerifier::kMaxPresented) {
+      const Certificate& last = chain.back();
       const auto above = std::ranges::find_if(authorities_, [&](const Certificate& authority) {
         return same(authority.subject(), last.issuer()) && !authority.is_self_issued();
       });
       if (last.is_self_issued() || above == authorities_.end()) break;
-      chain->push_back(*above);
+      chain.push_back(*above);
     }
     for (const PrivateKeyPtr& key : keys_) {
-      auto identity = CertificateIdentity::create(*chain, key);
+      auto identity = CertificateIdentity::create(chain, key);
       if (identity.ok()) return std::make_shared<const CertificateIdentity>(std::move(*identity));
     }
   }
-  return invalid(local.path + ".certs", "there is no private key for " + local.certs.front() + unread_);
+  const std::string which = local.certs.empty() ? "the certificate for " + name : local.certs.front();
+  return invalid(local.path + ".certs", "there is no private key for " + which + unread_);
 }
 
 absl::StatusOr<std::shared_ptr<const CertificateVerifier>> IpsecCredentials::verifier(const IpsecAuth& remote) const {

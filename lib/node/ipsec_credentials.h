@@ -18,12 +18,16 @@ class IpsecCredentials {
   // Reads what is in the folders. A key that cannot be read is an error only where its certificate is asked for.
   static absl::StatusOr<IpsecCredentials> load(const IpsecOptions& options);
 
-  // The first of the certificates of `local` that there is a key for, with the authorities between it and a root.
-  absl::StatusOr<std::shared_ptr<const CertificateIdentity>> identity(const IpsecAuth& local) const;
+  // The first of the certificates of `local` that there is a key for, with the authorities between it and a root. Where
+  // `local` names none, of those in x509 that are for `name`.
+  absl::StatusOr<std::shared_ptr<const CertificateIdentity>> identity(const IpsecAuth& local,
+                                                                      const std::string& name) const;
   // The authorities that `remote` names, or else all there are; or the peer's very certificates, where it names those.
   absl::StatusOr<std::shared_ptr<const CertificateVerifier>> verifier(const IpsecAuth& remote) const;
 
  private:
+  absl::StatusOr<std::vector<std::vector<Certificate>>> candidates(const IpsecAuth& local,
+                                                                   const std::string& name) const;
   absl::Status load_authorities(const IpsecOptions& options);
   void load_keys(const IpsecOptions& options);
 

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <variant>
 
+#include "winze/base/ascii.h"
+
 namespace winze::tunnel {
 namespace {
 
@@ -22,8 +24,9 @@ std::string joined(const List& list) {
 std::string number(auto id) { return std::to_string(static_cast<std::uint64_t>(id)); }
 
 std::string text_of(const ike::Up& e) {
-  std::string out = e.connection->name + ": up with " + e.remote.to_string() + " at " + e.path.remote.to_string() +
-                    " (" + e.proposal.to_string() + "), IKE SA " + number(e.sa);
+  const std::string by_eap = e.eap_identity.empty() ? "" : " (EAP: " + printable(e.eap_identity) + ")";
+  std::string out = e.connection->name + ": up with " + e.remote.to_string() + by_eap + " at " +
+                    e.path.remote.to_string() + " (" + e.proposal.to_string() + "), IKE SA " + number(e.sa);
   if (e.replaces != ike::SaId{}) out += " in place of " + number(e.replaces);
   if (!e.configuration.addresses.empty()) out += ", address " + joined(e.configuration.addresses);
   if (e.initiator && !e.configuration.dns.empty()) out += ", DNS " + joined(e.configuration.dns);

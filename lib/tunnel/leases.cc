@@ -4,7 +4,8 @@ namespace winze::tunnel {
 
 ike::Configuration Leases::assign(const ike::AskAddresses& question) {
   ike::Configuration out;
-  const std::string identity = question.remote.to_string();
+  // Many clients of EAP name their address in IDi, or nothing of their own.
+  const std::string identity = question.eap_identity.empty() ? question.remote.to_string() : question.eap_identity;
   bool had[2] = {};  // one of a version
   for (const Prefix& wish : question.wish.addresses) {
     bool& done = had[wish.address.is_v6()];

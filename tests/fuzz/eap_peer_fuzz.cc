@@ -23,7 +23,7 @@ class EchoTls final : public TlsEngine {
   }
   void set_waker(absl::AnyInvocable<void()>) override {}
   Secret master_session_key() const override { return {}; }
-  std::string peer_name() const override { return {}; }
+  std::string peer_name(std::string_view) const override { return {}; }
   std::string detail() const override { return "fuzz"; }
 };
 

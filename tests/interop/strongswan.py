@@ -149,9 +149,9 @@ class Pki:
                       "-set_serial", str(int.from_bytes(os.urandom(8), "big") >> 1), "-extfile", str(extfile), "-out",
                       self._path(folder, name), stdin=request)
 
-    def issue(self, name):
-        """name.pem for the DNS name `name`.test."""
-        self._issue(name, f"/O=Test/CN={name}.test", [f"subjectAltName=DNS:{name}.test", "keyUsage=critical,digitalSignature",
+    def issue(self, name, san=None):
+        """name.pem for the DNS name `name`.test, or another name."""
+        self._issue(name, f"/O=Test/CN={name}.test", [f"subjectAltName={san or f'DNS:{name}.test'}", "keyUsage=critical,digitalSignature",
                                                       "extendedKeyUsage=serverAuth,clientAuth"], "x509")
         return self
 

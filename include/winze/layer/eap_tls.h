@@ -23,9 +23,10 @@ struct TlsOptions {
   std::shared_ptr<const WallClock> clock;
   Revocation revocation = Revocation::kIfKnown;
   bool legacy = false;  // of ChainPolicy
-  // A client's: the DNS name that the server's certificate must be for. Empty: whatever the roots vouch for, which is
-  // right for roots of one's own only.
+  // A client's: the name that the server's certificate must be for, in NameKind's form. Empty: whatever the roots vouch
+  // for, which is right for roots of one's own only.
   std::string server_name;
+  NameKind server_name_kind = NameKind::kDns;
   bool tls13 = true;  // false: TLS 1.2 alone
 };
 

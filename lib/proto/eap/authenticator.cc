@@ -94,7 +94,7 @@ class LocalAuthenticator final : public Authenticator {
         return send(make_packet(Code::kRequest, id_, static_cast<std::uint8_t>(type_), result.data));
       case Result::Kind::kDone:
         msk_ = method_->msk();
-        if (std::string who = method_->identity(); !who.empty()) identity_ = std::move(who);
+        if (std::string who = method_->identity(identity_); !who.empty()) identity_ = std::move(who);
         over_ = true;
         return {.kind = Step::Kind::kSuccess, .packet = make_result(Code::kSuccess, id_)};
       case Result::Kind::kFail:

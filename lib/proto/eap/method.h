@@ -53,8 +53,8 @@ class AuthenticatorMethod {
   // The data of the response to the request with this identifier; a request that follows has the next one.
   virtual void handle(std::uint8_t id, std::span<const std::uint8_t> data, ResultHandler done) = 0;
   virtual Secret msk() const { return {}; }
-  // Who it was; empty: as the peer said.
-  virtual std::string identity() const { return {}; }
+  // Who it was that said it is `claimed`; empty: it was.
+  virtual std::string identity(std::string_view /*claimed*/) const { return {}; }
 };
 
 std::unique_ptr<PeerMethod> md5_peer(const Secret& password);

@@ -4,6 +4,7 @@
 #include "method.h"
 #include "mschapv2_packet.h"
 #include "packet.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 
 namespace winze::eap {
@@ -45,7 +46,7 @@ class MschapV2Authenticator final : public AuthenticatorMethod {
   }
 
   Secret msk() const override { return msk_; }
-  std::string identity() const override { return user_; }
+  std::string identity(std::string_view) const override { return user_; }
 
  private:
   enum class State : std::uint8_t { kChallenged, kAsking, kRight, kWrong };

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "packet.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 
 namespace winze::eap {

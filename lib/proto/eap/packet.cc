@@ -37,14 +37,6 @@ std::vector<std::uint8_t> make_result(Code code, std::uint8_t id) {
   return {static_cast<std::uint8_t>(code), id, 0, kHeaderSize};
 }
 
-std::string printable(std::string_view text, std::size_t most) {
-  std::string out(text.substr(0, most));
-  for (char& c : out) {
-    if (c < ' ' || c > '~') c = '.';
-  }
-  return out;
-}
-
 std::string_view to_string(Method method) noexcept {
   switch (method) {
     case Method::kMd5:

@@ -32,7 +32,4 @@ std::vector<std::uint8_t> make_packet(Code code, std::uint8_t id, std::uint8_t t
 // A success or a failure.
 std::vector<std::uint8_t> make_result(Code code, std::uint8_t id);
 
-// Text of the other end for a log: its first bytes, with dots for all that is not plain ASCII.
-std::string printable(std::string_view text, std::size_t most = 128);
-
 }  // namespace winze::eap

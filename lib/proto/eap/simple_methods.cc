@@ -4,6 +4,7 @@
 
 #include "method.h"
 #include "packet.h"
+#include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
 #include "winze/crypto/mac.h"
 

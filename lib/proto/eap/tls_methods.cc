@@ -4,6 +4,7 @@
 #include "method.h"
 #include "packet.h"
 #include "tls_fragments.h"
+#include "winze/base/ascii.h"
 
 namespace winze::eap {
 namespace {
@@ -122,7 +123,7 @@ class TlsAuthenticator final : public AuthenticatorMethod {
   }
 
   Secret msk() const override { return talk_.engine()->master_session_key(); }
-  std::string identity() const override { return talk_.engine()->peer_name(); }
+  std::string identity(std::string_view claimed) const override { return talk_.engine()->peer_name(claimed); }
 
  private:
   void answer(ResultHandler done) {

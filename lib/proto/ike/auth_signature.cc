@@ -47,22 +47,6 @@ std::size_t coordinate_size(KeyType type) {
   return type == KeyType::kEcdsaP256 ? 32 : type == KeyType::kEcdsaP384 ? 48 : 66;
 }
 
-std::optional<NameKind> kind_of(IdentityType type) {
-  switch (type) {
-    case IdentityType::kFqdn:
-      return NameKind::kDns;
-    case IdentityType::kEmail:
-      return NameKind::kEmail;
-    case IdentityType::kIpv4:
-    case IdentityType::kIpv6:
-      return NameKind::kAddress;
-    case IdentityType::kDistinguishedName:
-      return NameKind::kDistinguished;
-    default:
-      return std::nullopt;
-  }
-}
-
 }  // namespace
 
 HashNumbers decode_hashes(const Contents& contents) {
@@ -134,7 +118,7 @@ absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown,
   if (presented.empty()) return absl::UnauthenticatedError("it has shown no certificate");
   const auto chain = verifier.verify(presented, policy);
   if (!chain.ok()) return chain.status();
-  const auto kind = kind_of(identity.type);
+  const auto kind = name_kind_of(identity.type);
   if (!kind || !chain->front().is_for(*kind, identity.bytes)) {
     return absl::UnauthenticatedError("its certificate is for " + chain->front().names_text());
   }

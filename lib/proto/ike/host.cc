@@ -174,7 +174,7 @@ void Host::retire(TimePoint now, SaId replaced) {
 void Host::replace_others(TimePoint now, const Sa& newest) {
   std::vector<Sa*> others;
   for (const auto& [spi, sa] : sas) {
-    if (sa.get() != &newest && sa->state() == Sa::State::kUp && sa->id != SaId{} && sa->remote_ == newest.remote_) {
+    if (sa.get() != &newest && sa->state() == Sa::State::kUp && sa->id != SaId{} && sa->same_peer(newest)) {
       others.push_back(sa.get());
     }
   }

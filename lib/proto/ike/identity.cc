@@ -6,6 +6,7 @@
 
 #include "winze/base/ascii.h"
 #include "winze/base/bytes.h"
+#include "winze/crypto/certificate.h"
 
 namespace winze::ike {
 namespace {
@@ -179,6 +180,22 @@ bool is_plain(std::span<const std::uint8_t> bytes) {
 }
 
 }  // namespace
+
+std::optional<NameKind> name_kind_of(IdentityType type) {
+  switch (type) {
+    case IdentityType::kFqdn:
+      return NameKind::kDns;
+    case IdentityType::kEmail:
+      return NameKind::kEmail;
+    case IdentityType::kIpv4:
+    case IdentityType::kIpv6:
+      return NameKind::kAddress;
+    case IdentityType::kDistinguishedName:
+      return NameKind::kDistinguished;
+    default:
+      return std::nullopt;
+  }
+}
 
 Identity Identity::of(const IpAddress& address) {
   const auto bytes = address.bytes();

@@ -270,6 +270,11 @@ class Sa : public Timed {
   State state() const noexcept { return state_; }
   const Path& path() const noexcept { return path_; }
   const ConnectionPtr& connection() const noexcept { return connection_; }
+  // Of one peer: what EAP has proved is who it is, whatever the peer calls itself.
+  bool same_peer(const Sa& other) const noexcept {
+    if (!eap_identity_.empty() || !other.eap_identity_.empty()) return eap_identity_ == other.eap_identity_;
+    return remote_ == other.remote_;
+  }
   SaId id = SaId{};  // none: it was replaced
   bool doomed = false;
   // What a repeated first request is answered with.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "winze/base/secret.h"
@@ -32,9 +33,9 @@ class TlsEngine {
 
   // Once done: the MSK (RFC 5216 section 2.3, RFC 9190 section 2.3), 64 bytes.
   virtual Secret master_session_key() const = 0;
-  // Once done: who the other end is, by its certificate: the first alternative name, else the subject. Empty for one
-  // that has shown none.
-  virtual std::string peer_name() const = 0;
+  // Once done: who the other end is, by its certificate: `claimed`, where that is one of its names, else the first
+  // alternative name, else the subject. Empty for one that has shown none.
+  virtual std::string peer_name(std::string_view claimed) const = 0;
   virtual std::string detail() const = 0;
 };
 

@@ -9,6 +9,10 @@
 
 #include "winze/base/address.h"
 
+namespace winze {
+enum class NameKind : std::uint8_t;
+}
+
 namespace winze::ike {
 
 enum class IdentityType : std::uint8_t {
@@ -20,6 +24,9 @@ enum class IdentityType : std::uint8_t {
   kGeneralName = 10,
   kKeyId = 11,
 };
+
+// The names in certificates that say the same; none for key ids.
+std::optional<NameKind> name_kind_of(IdentityType type);
 
 struct Identity {
   IdentityType type = IdentityType::kKeyId;

@@ -1,0 +1,216 @@
+"""EAP within IKEv2 with strongSwan, winze as the client and as the gateway."""
+import pytest
+
+from ike_cases import Cases, bring_up
+from ike_sites import config, far_connection, merge, near_connection
+from strongswan import Pki
+
+CASES = Cases(__file__)
+case, both_roles = CASES.case, CASES.both_roles
+outcomes = CASES.outcomes()
+
+SECRETS = {"secrets": {"ike-1": None, "eap-1": {"id": "carol", "secret": '"tumble weed"'}}}
+POOL = {"pools": {"vip": {"addrs": "10.3.0.10-10.3.0.20"}}}
+
+
+def ends(role, method, client=None, gateway=None, certificates=True):
+    """winze's connection and strongSwan's: a gateway with a certificate, a client with EAP and an address from the pool."""
+    near_name, far_name = ("carol", "b") if role == "client" else ("a", "carol")
+    client_end = merge({"vips": "0.0.0.0", "local": {"auth": f"eap-{method}", "id": "carol@client.test", "eap_id": "carol"},
+                        "remote": {"auth": "pubkey", "id": f"{far_name if role == 'client' else near_name}.test"},
+                        "children": {"net": {"local_ts": None}}}, client or {})
+    own = far_name if role == "client" else near_name
+    gateway_end = merge({"pools": "vip", "local": {"auth": "pubkey", "certs": f"{own}.pem", "id": f"{own}.test"},
+                         "remote": {"auth": f"eap-{method}", "id": "%any", "eap_id": "%any"},
+                         "children": {"net": {"remote_ts": None}}}, gateway or {})
+    near, far = (client_end, gateway_end) if role == "client" else (gateway_end, client_end)
+    return near_connection(**near), far_connection(**far)
+
+
+def pki_of(sites, role, gateway_kind="ec", client=True):
+    """What winze has, and what strongSwan has."""
+    gateway = "b" if role == "client" else "a"
+    pki = Pki(sites.folder / "pki", gateway_kind).issue(gateway).issue("carol", "email:carol@client.test")
+    names = ("carol", gateway) if role == "client" else (gateway, "carol")
+    near, far = (pki.give(sites.folder / f"end-{name}", name) for name in names)
+    return near, far
+
+
+def use(sites, role):
+    """Packets from the client's address."""
+    address = sites.address_given()
+    if role == "client":
+        sites.use(source=address)
+    else:
+        sites.ping(to=address)
+        sites.transfer(to=address)
+
+
+def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=False, **swan):
+    near, far = ends(role, method, client, gateway)
+    if legacy:
+        near["legacy"] = "yes"
+    near_pki, far_pki = pki_of(sites, role)
+    of_near, of_far = (secrets, merge(secrets, POOL)) if role == "client" else (merge(secrets, POOL), secrets)
+    bring_up(sites, role, near, far, near_pki, far_pki, of_near, of_far, **swan)
+    if role == "gateway":
+        assert "(EAP: carol" in sites.winze.log, sites.winze.log
+
+
+@both_roles
+def mschapv2(sites, role):
+    up(sites, role, "mschapv2")
+    use(sites, role)
+    with sites.pinging(**({"source": sites.address_given()} if role == "client" else {"to": sites.address_given()})):
+        sites.rekey_near()
+        sites.wait_winze(" rekeyed", 2)
+
+
+def tls(version):
+    def run(sites, role):
+        client = {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}}
+        up(sites, role, "tls", client, extra=f"tls {{\n version_max = {version}\n }}")
+        use(sites, role)
+        assert f"TLS {version}" in sites.swan.log, sites.swan.log[-4000:]
+
+    run.__name__ = f"tls_{version.replace('.', '_')}"
+    return both_roles(run)
+
+
+for version in ("1.2", "1.3"):
+    tls(version)
+
+
+@both_roles
+def tls_alone(sites, role):
+    """RFC 5998: neither end has a word to say but EAP's."""
+    own = "b" if role == "client" else "a"
+    client = {"local": {"certs": "carol.pem", "eap_id": None}, "remote": {"auth": "eap-tls", "id": f"{own}.test"}}
+    up(sites, role, "tls", client, {"local": {"auth": "eap-tls"}, "remote": {"id": "*@client.test", "eap_id": None}})
+    use(sites, role)
+    assert "EAP_ONLY" in sites.swan.log, sites.swan.log[-4000:]
+
+
+@both_roles
+def md5_where_allowed(sites, role):
+    up(sites, role, "md5", legacy=True)
+    use(sites, role)
+
+
+@case
+def gtc_where_allowed(sites):
+    """strongSwan's gateway asks PAM, so it is the client here."""
+    up(sites, "gateway", "gtc", legacy=True)
+    use(sites, "gateway")
+
+
+@case
+def another_method_is_agreed_on(sites):
+    """winze offers EAP-TLS first, which strongSwan's client has no certificate for."""
+    up(sites, "gateway", "mschapv2", gateway={"remote": {"auth": "eap"}})
+    use(sites, "gateway")
+    assert "EAP_NAK" in sites.swan.log, sites.swan.log[-4000:]
+
+
+# --- identities, as the clients of the trade name themselves ---
+
+CLIENTS = {
+    # IDi, eap_id, whether it says whom it wants (IDr)
+    "windows": (None, "carol", False),  # its address; no IDr
+    "apple": ("carol.phone", "carol", True),
+    "android": ("carol", None, True),  # the user's name is all there is
+}
+for client, (own, user, wants) in CLIENTS.items():
+    def identities(sites, own=own, user=user, wants=wants):
+        up(sites, "gateway", "mschapv2", {"local": {"id": own, "eap_id": user}, "remote": {"id": "a.test" if wants else "%any"}})
+        use(sites, "gateway")
+
+    CASES[f"identities-{client}"] = identities
+
+
+@case
+def two_users_at_one_address_of_their_own(sites):
+    """IDi is the same for both, and INITIAL_CONTACT of one is not about the other."""
+    users = {"secrets": {"ike-1": None, "eap-1": {"id": "carol", "secret": "one"}, "eap-2": {"id": "dave", "secret": "two"}}}
+    near, carol = ends("gateway", "mschapv2", {"local": {"id": "@phone"}})
+    dave = merge(carol, {"local": {"eap_id": "dave"}, "children": {"net": None, "other": carol["children"]["net"]}})
+    near_pki, far_pki = pki_of(sites, "gateway")
+    sites.start_winze("gateway", config({"home": near}, **merge(users, POOL)), near_pki)
+    swan = sites.start_swan(config({"home": carol, "away": dave}, **users), far_pki)
+    swan.ctl("--initiate", "--child", "net")
+    swan.ctl("--initiate", "--child", "other")
+    sites.wait_winze("child net up", 2)
+    assert "(EAP: carol)" in sites.winze.log and "(EAP: dave)" in sites.winze.log and "closed" not in sites.winze.log, sites.winze.log
+
+
+# --- refusals ---
+
+
+def refused(sites, role, near, far, near_pki, far_pki, near_secrets, far_secrets):
+    near, far = config({"home": near}, **near_secrets), config({"home": far}, **far_secrets)
+    if role == "gateway":
+        sites.start_winze("gateway", near, near_pki)
+        assert sites.start_swan(far, far_pki).ctl("--initiate", "--child", "net", check=False).returncode != 0
+        sites.wait_winze("closed: ")
+    else:
+        sites.start_swan(far, far_pki)
+        with pytest.raises(AssertionError, match="ended|no 'up with'"):
+            sites.start_winze("client", near, near_pki)
+    assert "up with" not in sites.winze.log, sites.winze.log
+
+
+@both_roles
+def wrong_password(sites, role):
+    near, far = ends(role, "mschapv2")
+    wrong = merge(SECRETS, {"secrets": {"eap-1": {"secret": "wrong"}}})
+    of_near, of_far = (wrong, merge(SECRETS, POOL)) if role == "client" else (merge(SECRETS, POOL), wrong)
+    refused(sites, role, near, far, *pki_of(sites, role), of_near, of_far)
+    assert "EAP: " in sites.winze.log and "password" in sites.winze.log, sites.winze.log
+    assert "EAP-MS-CHAPv2 verification failed" in sites.swan.log or "EAP/FAIL" in sites.swan.log, sites.swan.log
+
+
+@case
+def unknown_user(sites):
+    near, far = ends("gateway", "mschapv2", {"local": {"eap_id": "mallory"}})
+    stranger = merge(SECRETS, {"secrets": {"eap-1": {"id": "mallory"}}})
+    refused(sites, "gateway", near, far, *pki_of(sites, "gateway"), merge(SECRETS, POOL), stranger)
+    assert "unknown" in sites.winze.log, sites.winze.log
+
+
+@case
+def user_with_the_identity_of_another(sites):
+    """A password is right, but its owner is not whom the connection is for."""
+    near, far = ends("gateway", "mschapv2", {"local": {"id": "dave"}}, {"remote": {"id": "dave", "eap_id": None}})
+    refused(sites, "gateway", near, far, *pki_of(sites, "gateway"), merge(SECRETS, POOL), SECRETS)
+    assert 'EAP has proved "carol"' in sites.winze.log, sites.winze.log
+
+
+@case
+def gateway_of_a_stranger(sites):
+    """The client says nothing of EAP to a gateway that it does not believe."""
+    near, far = ends("client", "mschapv2")
+    ours, theirs = (Pki(sites.folder / name, "ec").issue("b").issue("carol") for name in ("pki", "other"))
+    refused(sites, "client", near, far, ours.give(sites.folder / "a", "carol"), theirs.give(sites.folder / "b", "b"), SECRETS,
+            merge(SECRETS, POOL))
+    assert "does not lead to a trusted" in sites.winze.log, sites.winze.log
+    assert "EAP/RES" not in sites.swan.log, sites.swan.log
+
+
+@both_roles
+def tls_of_a_stranger(sites, role):
+    """The client's certificate is from another authority."""
+    client = {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}}
+    near, far = ends(role, "tls", client)
+    near_pki, far_pki = pki_of(sites, role)
+    other = Pki(sites.folder / "other", "ec").issue("carol", "email:carol@client.test").give(sites.folder / "stranger", "carol")
+    # It believes the gateway all the same.
+    own_pki = near_pki if role == "client" else far_pki
+    (other.folder / "x509ca" / "ca.pem").write_bytes((own_pki.folder / "x509ca" / "ca.pem").read_bytes())
+    pkis = (other, far_pki) if role == "client" else (near_pki, other)
+    refused(sites, role, near, far, *pkis, merge(SECRETS, POOL), merge(SECRETS, POOL))
+    assert "EAP: " in sites.winze.log, sites.winze.log
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ike_eap(outcomes, name):
+    outcomes[name].result(300)

@@ -1,0 +1,201 @@
+// Configurations at work: a client and a gateway over loopback, in one process, with packets of their own.
+#include "winze/node/ipsec.h"
+
+#include <doctest/doctest.h>
+
+#include <asio/io_context.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/files.h"
+#include "winze/base/status.h"
+#include "winze/config/swanctl.h"
+#include "winze/io/callback_conduit.h"
+#include "winze/io/system.h"
+
+namespace winze::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The certificates of tests/vectors/x509 are from one day.
+class DayOfCertificates final : public Clock {
+ public:
+  explicit DayOfCertificates(Clock& clock) : clock_(clock) {}
+  TimePoint now() const override { return clock_.now(); }
+  TimerPtr make_timer() override { return clock_.make_timer(); }
+  UnixTime unix_now() const override { return std::stoll(test::text_of("x509/now")) + 3600; }
+
+ private:
+  Clock& clock_;
+};
+
+std::string file(const std::string& name) { return std::string(WINZE_TEST_DATA) + "/vectors/x509/" + name; }
+
+// Authorities, keys and passwords of both ends.
+std::string shared_sections(const std::string& key, const std::string& secrets) {
+  return "authorities { ca { cacert = " + file("root.pem") + " }\n between { cacert = " + file("sub.pem") + " } }\n" +
+         "secrets { private-1 { file = " + file(key) + " }\n" + secrets + " }\n";
+}
+
+IpsecOptions read(const std::string& text) {
+  auto config = config::read_swanctl({"swanctl.conf", text});
+  REQUIRE_MESSAGE(config.ok(), message_of(config.status()));
+  return std::move(config->options);
+}
+
+struct End {
+  End(Environment& env, const std::string& text, std::string initiate = {}) {
+    auto pair = make_callback_conduit(env, {}, [](std::span<Datagram>) {});
+    feed.emplace(std::move(pair.feed));
+    IpsecSettings settings{.port = 0, .nat_port = 0};
+    settings.respond = initiate.empty();
+    settings.initiate = std::move(initiate);
+    settings.inner = std::move(pair.conduit);
+    settings.keep = false;
+    auto made = Ipsec::create(env, read(text), std::move(settings),
+                              {.on_event =
+                                   [this](const ike::Event& event) {
+                                     ups += std::holds_alternative<ike::Up>(event);
+                                     children += std::holds_alternative<ike::ChildUp>(event);
+                                   },
+                               .on_message =
+                                   [this](Severity, std::string_view line) {
+                                     log += line;
+                                     log += '\n';
+                                   },
+                               .on_end = [this] { ended = true; }});
+    REQUIRE_MESSAGE(made.ok(), message_of(made.status()));
+    ipsec = std::move(*made);
+  }
+
+  std::optional<PacketFeed> feed;
+  std::string log;
+  int ups = 0, children = 0;
+  bool ended = false;
+  std::unique_ptr<Ipsec> ipsec;
+};
+
+struct World {
+  template <typename F>
+  bool until(F done, Duration limit = 10s) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      context.restart();
+      context.run_one_for(std::chrono::milliseconds(50));
+    }
+    return true;
+  }
+  ~World() {
+    context.restart();
+    context.poll();
+  }
+
+  asio::io_context context;
+  SystemEnvironment system{context.get_executor()};
+  DayOfCertificates clock{system.environment().clock};
+  Environment environment{.executor = context.get_executor(),
+                          .clock = clock,
+                          .random = system.environment().random,
+                          .resolver = system.environment().resolver,
+                          .pool = system.environment().pool,
+                          .socket_hook = {}};
+};
+
+constexpr std::string_view kChildOfGateway = "children { net { local_ts = 10.2.0.0/24\n remote_ts = 10.1.0.0/24 } }";
+constexpr std::string_view kChildOfClient = "children { net { local_ts = 10.1.0.0/24\n remote_ts = 10.2.0.0/24 } }";
+
+std::string gateway_text(const std::string& local, const std::string& remote, const std::string& secrets,
+                         const std::string& more = {}) {
+  return "connections { gw { local { " + local + " }\n remote { " + remote + " }\n" + more + "\n" +
+         std::string(kChildOfGateway) + " } }\n" + shared_sections("server.key", secrets);
+}
+std::string client_text(std::uint16_t port, const std::string& local, const std::string& remote,
+                        const std::string& secrets, const std::string& more = {}) {
+  return "connections { home { remote_addrs = 127.0.0.1\n remote_port = " + std::to_string(port) + "\n local { " +
+         local + " }\n remote { " + remote + " }\n" + more + "\n" + std::string(kChildOfClient) + " } }\n" +
+         shared_sections("client.key", secrets);
+}
+
+const std::string kServer = "auth = pubkey\n id = gw.example.org\n certs = " + file("server.pem");
+const std::string kClientCert = "certs = " + file("client.pem");
+const std::string kCarol = "eap-1 { id = carol\n secret = tumbleweed }";
+
+TEST_CASE("EAP by the words of swanctl.conf, at both ends") {
+  struct Row {
+    const char* name;
+    std::string gateway, asks, answers, believes, secrets, more;
+    const char* who;  // of the gateway's log; null: it does not come up
+    const char* says = nullptr;
+  };
+  const std::string believe = "id = gw.example.org";
+  for (const Row& row : {
+           Row{"password", kServer, "auth = eap-mschapv2\n eap_id = %any", "auth = eap-mschapv2\n id = carol", believe,
+               kCarol, "", "(EAP: carol)"},
+           Row{"eap_id is not id", kServer, "auth = eap-mschapv2\n eap_id = %any",
+               "auth = eap-mschapv2\n id = 192.0.2.77\n eap_id = carol", believe, kCarol, "", "(EAP: carol)"},
+           Row{"certificate", kServer, "auth = eap-tls\n eap_id = *@example.org",
+               "auth = eap-tls\n id = alice@example.org\n" + kClientCert, believe, "", "", "(EAP: alice@example.org)"},
+           Row{"alone", "auth = eap-tls\n id = gw.example.org\n certs = " + file("server.pem"),
+               "auth = eap-tls\n id = *@example.org", "auth = eap-tls\n id = alice@example.org\n" + kClientCert,
+               "auth = eap-tls\n id = gw.example.org", "", "", "(EAP: alice@example.org)"},
+           Row{"any method, agreed on", kServer, "auth = eap\n eap_id = %any", "auth = eap\n id = carol", believe,
+               kCarol, "", "(EAP: carol)"},
+           Row{"MD5, where it is allowed", kServer, "auth = eap-md5\n eap_id = %any", "auth = eap-md5\n id = carol",
+               believe, kCarol, "legacy = yes", "(EAP: carol)"},
+           Row{"GTC, where it is allowed", kServer, "auth = eap-gtc\n eap_id = %any", "auth = eap-gtc\n id = carol",
+               believe, kCarol, "legacy = yes", "(EAP: carol)"},
+           Row{"security: a password for another's identity", kServer, "auth = eap-mschapv2\n id = dave",
+               "auth = eap-mschapv2\n id = dave\n eap_id = carol", believe, kCarol, "", nullptr,
+               "EAP has proved \"carol\", whom connections.gw.remote does not take"},
+           Row{"security: a server of EAP-TLS with another name", kServer, "auth = eap-tls\n eap_id = %any",
+               "auth = eap-tls\n id = alice@example.org\n aaa_id = aaa.example.org\n" + kClientCert, believe, "", "",
+               nullptr, "not for aaa.example.org"},
+       }) {
+    CAPTURE(row.name);
+    World world;
+    End gateway(world.environment, gateway_text(row.gateway, row.asks, row.secrets, row.more));
+    End client(world.environment,
+               client_text(gateway.ipsec->host().nat_local().port, row.answers, row.believes, row.secrets, row.more),
+               "home");
+    const bool settled = world.until([&] { return client.ended || (client.children != 0 && gateway.children != 0); });
+    CHECK(settled);
+    CHECK(client.ups == (row.who != nullptr ? 1 : 0));
+    const std::string log = gateway.log + client.log;
+    CAPTURE(log);
+    if (row.who != nullptr) CHECK(gateway.log.find(row.who) != std::string::npos);
+    if (row.says != nullptr) CHECK(log.find(row.says) != std::string::npos);
+  }
+}
+
+TEST_CASE("EAP that is not safe, or not whole, is refused before anything is sent") {
+  struct Row {
+    std::string local, remote, secrets;
+    const char* says;
+  };
+  const std::string pubkey = "auth = pubkey\n id = gw.example.org";
+  for (const Row& row : {
+           Row{"auth = eap-md5\n id = carol", pubkey, kCarol, "connections.home.local.auth: eap-md5 is not safe"},
+           Row{"auth = eap-gtc\n id = carol", pubkey, kCarol, "eap-gtc is not safe: it needs \"legacy = yes\""},
+           Row{"auth = eap-mschapv2\n id = carol", "auth = psk", kCarol, "EAP needs a gateway with a certificate"},
+           Row{"auth = eap-mschapv2\n id = carol", "auth = eap-mschapv2", kCarol, "only eap-tls is safe"},
+           Row{"auth = eap-mschapv2\n id = dave", pubkey, kCarol, "secrets has no eap section for \"dave\""},
+           Row{"auth = eap-mschapv2", pubkey, kCarol, "connections.home.local.eap_id: is needed"},
+           Row{"auth = eap-tls\n id = alice@example.org", pubkey, "", "x509 has no certificate for alice@example.org"},
+           Row{"auth = eap-tls\n id = alice@example.org\n certs = " + file("server.pem"), pubkey, "",
+               "there is no private key for"},
+       }) {
+    CAPTURE(row.says);
+    const absl::Status status = Ipsec::check(read(client_text(4500, row.local, row.remote, row.secrets)));
+    CHECK_FALSE(status.ok());
+    CHECK_MESSAGE(std::string(message_of(status)).find(row.says) != std::string::npos, message_of(status));
+  }
+  const absl::Status nobody = Ipsec::check(read(gateway_text(kServer, "auth = eap-mschapv2", "")));
+  CHECK_MESSAGE(std::string(message_of(nobody)).find("nobody could come in") != std::string::npos, message_of(nobody));
+}
+
+}  // namespace
+}  // namespace winze::node
