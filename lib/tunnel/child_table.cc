@@ -148,17 +148,12 @@ std::optional<ChildCounters> ChildTable::counters(ike::ChildId child) const {
   return entry == children_.end() ? std::nullopt : std::optional(counters_of(entry->second));
 }
 
-bool ChildTable::heard_lately(ike::SaId sa) {
+TimePoint ChildTable::last_heard(ike::SaId sa) const {
+  TimePoint last{};
   const auto children = of_sa_.find(sa);
-  if (children == of_sa_.end()) return false;
-  bool heard = false;
-  for (const ike::ChildId id : children->second) {
-    Entry& entry = children_.find(id)->second;
-    const std::uint64_t packets = counters_of(entry).packets_in;
-    heard = heard || packets != entry.packets_seen;
-    entry.packets_seen = packets;
-  }
-  return heard;
+  if (children == of_sa_.end()) return last;
+  for (const ike::ChildId id : children->second) last = std::max(last, children_.at(id).child->path.last_heard);
+  return last;
 }
 
 }  // namespace winze::tunnel

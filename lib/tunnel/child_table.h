@@ -30,15 +30,14 @@ class ChildTable {
   // The child whose newest SA of that direction has this SPI: one that was replaced may grow old without harm.
   std::optional<ike::ChildId> find_current(std::uint32_t spi, bool inbound) const;
   std::optional<ChildCounters> counters(ike::ChildId child) const;
-  // Whether packets have come by the children of an SA since this was last asked.
-  bool heard_lately(ike::SaId sa);
+  // When the newest packet of an SA's children came; long past: none has.
+  TimePoint last_heard(ike::SaId sa) const;
   std::size_t size() const { return children_.size(); }
 
  private:
   struct Entry {
     ike::SaId sa{};
     esp::Child* child = nullptr;
-    std::uint64_t packets_seen = 0;
     ChildCounters gone;  // by SAs that were replaced
   };
 

@@ -205,6 +205,7 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     // Also when what was in it cannot be taken: it is authentic all the same.
     if (child != nullptr && opened.newest) {
       carrier.proved = true;
+      child->path.last_heard = now_of_batch();
       note_age(*database.inbound(spi), true, now_of_batch());
       note_source(*child, carrier.number, datagram);
     }

@@ -47,6 +47,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
         if (const auto self = weak.lock(); self && !self->closed) self->arm();
       });
     };
+    engine_options.last_heard = [this](ike::SaId sa) { return children->last_heard(sa); };
     engine.emplace(std::move(engine_options), environment.random);
     plane.emplace(environment, std::move(inner), options.plane, [this](std::error_code error) { fail(error); });
     children.emplace(*plane, environment.random, options.path_mtu);

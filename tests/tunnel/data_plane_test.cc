@@ -281,6 +281,17 @@ TEST_CASE("data plane: packets of another thread's SAs are passed on") {
   CHECK(near.plane.counters().drops[esp::Drop::kUnknownSpi] == 1);
 }
 
+TEST_CASE("data plane: a child knows when its peer was last heard, and forgers are not it") {
+  Fixture f(kToPeer);
+  f.sim.run_for(60s);
+  Buffer forged = f.sealed(Fixture::packet(4));
+  forged.data()[forged.size() - 1] ^= 1;
+  f.outer.feed(f.from(kPeer, std::move(forged)));
+  CHECK(f.child.path.last_heard == TimePoint{});
+  f.outer.feed(f.from(kPeer, f.sealed(Fixture::packet(4))));
+  CHECK(f.child.path.last_heard == f.sim.now());
+}
+
 TEST_CASE("data plane: SAs tell their age, by time and by use, and end at their hard limit") {
   Fixture f(kToPeer);
   const TimePoint begun = f.sim.now();

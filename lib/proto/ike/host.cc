@@ -294,9 +294,6 @@ bool Engine::forget(SaId sa) {
 bool Engine::move(TimePoint now, SaId sa, const Route& route) {
   return with(*host_, sa, [&](Sa& found) { return found.move(now, route); });
 }
-bool Engine::heard(TimePoint now, SaId sa) {
-  return with(*host_, sa, [&](Sa& found) { return found.heard(now), true; });
-}
 
 bool Engine::answer(TimePoint now, QuestionId question, Answer answer) {
   const auto found = host_->questions.find(question);

@@ -281,12 +281,21 @@ void Sa::on_time(TimePoint now) {
       reauth_at_ = kNever;
       host_.reauthenticate(now, *this, {path_, std::nullopt});
     }
-    if (!active_ && now >= probe_at_) {
-      probe_at_ = kNever;
-      queue({.kind = Task::Kind::kProbe});
-    }
+    if (!active_ && now >= probe_at_) probe(now);
   }
   pump(now);
+}
+
+void Sa::probe(TimePoint now) {
+  if (host_.options.last_heard) {
+    const TimePoint due = after(host_.options.last_heard(id), connection_->dpd_delay);
+    if (due > now) {
+      probe_at_ = due;
+      return;
+    }
+  }
+  probe_at_ = kNever;
+  queue({.kind = Task::Kind::kProbe});
 }
 
 void Sa::on_child_time(TimePoint now) {

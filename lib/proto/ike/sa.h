@@ -244,7 +244,6 @@ class Sa : public Timed {
   bool close(TimePoint now);
   bool move(TimePoint now, const Route& route);
   bool redirect(TimePoint now, Gateway gateway);
-  void heard(TimePoint now);
   TimePoint next_due() const;
 
   // --- For the responder of first requests.
@@ -300,6 +299,9 @@ class Sa : public Timed {
   // off.
   bool put_off(TimePoint now, const ChildSa& pair, const Task& task);
   void on_child_time(TimePoint now);
+  // The peer is alive.
+  void heard(TimePoint now);
+  void probe(TimePoint now);
   // As the old IKE SA of a rekey that the peer made: it deletes it.
   void wait_for_deletion(TimePoint now);
   Reason reason(Cause cause, std::string text, std::uint16_t notify = 0) const;

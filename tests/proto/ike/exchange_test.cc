@@ -340,27 +340,42 @@ TEST_CASE("ike: who begins anew replaces what the responder had of it") {
   CHECK(pair.b.children.size() == 1);
 }
 
-TEST_CASE("ike: a peer that vanished is found out at the exact time, and signs of life put it off") {
+TEST_CASE("ike: a busy tunnel sends no probe, and a peer that vanished is found out at the exact time") {
   Ends ends;
   ends.a.dpd_delay = 10s;
   ends.b.dpd_delay = Duration(0);
   ends.a.retransmission = {.first = 2s, .factor = 2, .tries = 2};
-  IkePair pair(13);
-  const SaId sa = ends.connect(pair);
-  const TimePoint heard = pair.now;
-  CHECK(pair.a.engine.heard(pair.now, sa));
-  CHECK(pair.a.engine.deadline() == heard + 10s);
+  TimePoint heard{};
+  unsigned asked = 0;
+  EngineOptions options;
+  options.last_heard = [&](SaId) {
+    ++asked;
+    return heard;
+  };
+  IkePair pair(13, std::move(options));
+  ends.connect(pair);
+  const std::uint64_t sent = pair.a.engine.counters().sent;
+  for (int i = 0; i < 600; ++i) {
+    pair.run(500ms);
+    heard = pair.now;
+  }
+  CHECK(pair.a.engine.counters().sent == sent);
+  CHECK(asked <= 30);
+  CHECK(pair.a.engine.deadline() <= heard + 10s);
+
+  // The tunnel falls silent: a probe, which is answered.
   pair.run(15s);
+  CHECK(pair.a.engine.counters().sent == sent + 1);
   CHECK(pair.a.engine.counters().retransmits == 0);
+
   pair.bend = [](bool, const Buffer&) { return IkePair::Fate{.copies = 0}; };
-  CHECK(pair.a.engine.heard(pair.now, sa));
-  const TimePoint last = pair.now;
-  // 10 s until the probe, then 2 + 4 + 8.
+  heard = pair.now;
+  // 10 s from the last packet until the probe, then 2 + 4 + 8.
   pair.run(24s - 1ns);
   CHECK(pair.a.count<Closed>() == 0);
   pair.run(1ns);
   REQUIRE(pair.a.count<Closed>() == 1);
-  CHECK(pair.now == last + 24s);
+  CHECK(pair.now == heard + 24s);
   CHECK(why_closed(pair.a)->cause == Cause::kTimedOut);
   CHECK(pair.a.count<ChildDown>() == 1);
 }

@@ -30,7 +30,7 @@ struct Path {
   std::uint32_t carrier = 0;     // which of the host's ways out
   std::size_t mtu = 0;           // of inner packets (inner_mtu()); 0: no limit
   IpAddress local;               // this host's address that the peer's packets come to; unspecified: any
-  TimePoint last_sent{};
+  TimePoint last_sent{}, last_heard{};  // packets of the child; the peer's are authentic
   // What the path itself has said, until it is tried again (RFC 1191 section 6.3).
   std::size_t learnt_mtu = 0;
   TimePoint learnt_until{};

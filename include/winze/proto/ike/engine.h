@@ -56,6 +56,11 @@ struct EngineOptions {
   // host calls on_deadline(). May be null where no key does so.
   absl::AnyInvocable<void()> wake;
 
+  // When the newest authentic ESP packet of an SA's children came, in the engine's time; anything long past when none has.
+  // Asked where a probe is due, and at no other time: a peer whose packets come is alive, and the probe is due dpd_delay
+  // after the last of them. Null: only IKE's own messages count.
+  absl::AnyInvocable<TimePoint(SaId)> last_heard;
+
   // Whoever reads these lines reads all that the SAs carry. One line of Wireshark's ikev2_decryption_table for each IKE
   // SA. Null: no keys leave the engine.
   absl::AnyInvocable<void(std::string_view line)> key_log;
@@ -149,8 +154,6 @@ class Engine {
   bool forget(SaId sa);
   // This host's network has changed: MOBIKE where the peer speaks it, else reauthentication over the new path.
   bool move(TimePoint now, SaId sa, const Route& route);
-  // An authentic ESP packet has come from the peer, which so is alive: no probe is due for dpd_delay.
-  bool heard(TimePoint now, SaId sa);
   // False for a question that does not wait any more, or an answer of the wrong kind.
   bool answer(TimePoint now, QuestionId question, Answer answer);
 
