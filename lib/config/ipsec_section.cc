@@ -246,18 +246,22 @@ IpsecChild read_child(ObjectReader& object, std::string name) {
   out.mode = static_cast<IpsecChild::Mode>(object.word("mode", kModes, 0));
   read_lifetimes(object, out);
   out.start_action = read_start(object, "start_action");
-  out.close_action = read_start(object, "close_action");
-  static constexpr std::string_view kDpdActions[] = {"clear", "trap", "restart", "none", "start", "hold"};
-  static constexpr IpsecChild::DpdAction kMeanings[] = {IpsecChild::DpdAction::kClear,   IpsecChild::DpdAction::kTrap,
-                                                        IpsecChild::DpdAction::kRestart, IpsecChild::DpdAction::kClear,
-                                                        IpsecChild::DpdAction::kRestart, IpsecChild::DpdAction::kTrap};
-  out.dpd_action = kMeanings[object.word("dpd_action", kDpdActions, 0)];
+  if (object.find("close_action") != nullptr) out.close_action = read_start(object, "close_action");
+  if (object.find("dpd_action") != nullptr) {
+    static constexpr std::string_view kWords[] = {"clear", "trap", "restart", "none", "hold", "start"};
+    static constexpr IpsecChild::Start kMeanings[] = {IpsecChild::Start::kNone, IpsecChild::Start::kTrap,
+                                                      IpsecChild::Start::kStart};
+    out.dpd_action = kMeanings[object.word("dpd_action", kWords, 0) % 3];
+  }
   out.replay_window = static_cast<std::uint32_t>(object.integer("replay_window", 0, 16384, out.replay_window));
   out.tfc_padding = static_cast<std::uint16_t>(object.integer("tfc_padding", 0, 65535, 0));
   out.copy_ecn = flag(object, "copy_ecn", true);
   static constexpr std::string_view kDscp[] = {"out", "in", "yes", "no"};
   const std::size_t dscp = object.word("copy_dscp", kDscp, 0);
-  out.copy_dscp = dscp == 0 || dscp == 2;
+  if (dscp == 1 || dscp == 2) {
+    object.fail("copy_dscp", "nothing is copied inward, for nobody vouches for the outer header; \"out\" or \"no\"");
+  }
+  out.copy_dscp = dscp == 0;
   out.sha256_96 = flag(object, "sha256_96", false);
   refuse(object, {"ah_proposals"}, "AH is not negotiated; use esp_proposals");
   refuse(object, {"updown"}, "no scripts are run; a host gets events");
@@ -306,10 +310,11 @@ void read_conduct(ObjectReader& object, IpsecConnection& out) {
   static constexpr std::string_view kChildless[] = {"allow", "prefer", "force", "never"};
   out.childless = static_cast<IpsecConnection::Childless>(object.word("childless", kChildless, 0));
   static constexpr std::string_view kSendCert[] = {"ifasked", "always", "never"};
-  out.send_cert = static_cast<IpsecConnection::SendCert>(object.word("send_cert", kSendCert, 0));
+  out.send_cert = static_cast<ike::SendCertificate>(object.word("send_cert", kSendCert, 0));
   static constexpr std::string_view kUnique[] = {"no", "never", "keep", "replace"};
-  out.unique = static_cast<IpsecConnection::Unique>(object.word("unique", kUnique, 0));
+  out.unique = static_cast<ike::Unique>(object.word("unique", kUnique, 0));
   out.encap = flag(object, "encap", false);
+  if (!out.encap) object.warn("encap", "ESP goes in UDP all the same: a host in user space sends no other");
   out.mobike = flag(object, "mobike", true);
   out.send_certreq = flag(object, "send_certreq", true);
   const JsonValue* tries = object.find("keyingtries");

@@ -62,6 +62,12 @@ absl::StatusOr<ike::ChildConfigPtr> make_child(const IpsecConnection& connection
   out->life_packets = child.life_packets;
   out->replay_window = child.replay_window;
   out->pad_payload_to = child.tfc_padding;
+  out->copy_ecn = child.copy_ecn;
+  out->copy_dscp = child.copy_dscp;
+  if (child.sha256_96 && !connection.legacy) {
+    return invalid(child.path + ".sha256_96", "is not safe: it needs \"legacy = yes\" in the connection");
+  }
+  out->short_sha256 = child.sha256_96;
   out->legacy = connection.legacy;
   return out;
 }
@@ -205,7 +211,9 @@ absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOpti
   out->follow_redirects = from.follow_redirects;
   out->fragmentation = from.fragmentation != IpsecConnection::Fragmentation::kNo;
   out->childless = from.childless != IpsecConnection::Childless::kNever;
-  out->send_initial_contact = from.unique != IpsecConnection::Unique::kNever;
+  out->unique = from.unique;
+  out->send_certificate = from.send_cert;
+  out->request_certificates = from.send_certreq;
   set_configuration(options, from, *out);
   if (absl::Status status = set_ppks(options, from, *out); !status.ok()) return status;
   return out;

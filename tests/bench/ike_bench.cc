@@ -67,7 +67,7 @@ Route route(std::uint32_t number = 0) {
 
 void handshakes_psk(benchmark::State& state) {
   Connection a = IkePair::connection(true);
-  a.send_initial_contact = false;
+  a.unique = Unique::kNever;
   const ConnectionPtr of_a = IkePair::share(a);
   Direct pair(IkePair::share(IkePair::connection(false)));
   for (auto _ : state) {
@@ -121,7 +121,7 @@ struct Certified {
 void handshakes_ecdsa(benchmark::State& state) {
   const Certified ends;
   Connection a = IkePair::connection(true), b = IkePair::connection(false);
-  a.send_initial_contact = false;
+  a.unique = Unique::kNever;
   a.local = {.method = AuthMethod::kPublicKey, .id = Identity::parse("alice@example.org"), .certificate = ends.client};
   a.remote = {.method = AuthMethod::kPublicKey, .id = IdentityPattern("gw.example.org"), .verifier = ends.verifier};
   b.local = {.method = AuthMethod::kPublicKey, .id = Identity::parse("gw.example.org"), .certificate = ends.server};
@@ -183,7 +183,7 @@ void idle_tunnels(benchmark::State& state) {
   constexpr std::uint32_t kTunnels = 10'000;
   for (auto _ : state) {
     Connection a = IkePair::connection(true), b = IkePair::connection(false);
-    a.send_initial_contact = false;
+    a.unique = Unique::kNever;
     b.remote.id = IdentityPattern();
     Direct pair(IkePair::share(b));
     const ConnectionPtr of_a = IkePair::share(a);
@@ -298,7 +298,7 @@ void tunnels_of_a_gateway(benchmark::State& state) {
     if (!host.ok()) return state.SkipWithError("no gateway");
     Visitor visitor(environment, {*IpAddress::parse("127.0.0.1"), 4599});
     Connection a = IkePair::connection(true);
-    a.send_initial_contact = false;
+    a.unique = Unique::kNever;
     ChildConfig own = IkePair::child(true);
     own.local = {.dynamic = true};
     a.children = {std::make_shared<ChildConfig>(own)};

@@ -56,7 +56,7 @@ Connection connection(bool ecdsa, const std::string& folder) {
   c.proposals = *parse_proposals(Protocol::kIke, "aes128gcm16-prfsha256-x25519");
   c.local.id = Identity::parse("a.test");
   c.remote.id = IdentityPattern("b.test");
-  c.send_initial_contact = false;
+  c.unique = Unique::kNever;
   c.mobike = false;
   if (!ecdsa) {
     c.local.psk = c.remote.psk = Secret(std::string_view("of this benchmark only"));

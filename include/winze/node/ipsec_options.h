@@ -11,6 +11,7 @@
 #include "winze/base/address.h"
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
+#include "winze/proto/ike/config.h"
 #include "winze/proto/ip/selector.h"
 
 namespace winze::node {
@@ -29,8 +30,8 @@ struct IpsecAuth {
   std::string signatures;            // "rsa", "ecdsa-sha384": what follows "pubkey" in strongSwan's words; empty: any
   std::string eap;                   // "mschapv2", "tls", "md5", "gtc"; empty: any
   std::string id;                    // empty: local: the certificate's subject or the address; remote: any
-  std::string eap_id;                // EAP-Identity; "%any" at a responder: asks for one
-  std::string aaa_id;                // local, EAP-TLS: the name of the server that EAP talks to
+  std::string eap_id;                // local: the answer to EAP-Identity; remote: whom EAP has to prove; empty: id
+  std::string aaa_id;                // local, EAP-TLS: the name of the server that EAP talks to; empty: the gateway's
   std::vector<std::string> certs;    // files: absolute, or in "x509" of the directory
   std::vector<std::string> cacerts;  // remote: roots that must be above the peer's certificate, in "x509ca"
   enum class Revocation { kRelaxed, kIfUri, kStrict } revocation = Revocation::kRelaxed;
@@ -56,13 +57,14 @@ struct IpsecChild {
   std::uint64_t rekey_bytes = 0, life_bytes = 0;  // 0: no limit
   std::uint64_t rekey_packets = 0, life_packets = 0;
   Start start_action = Start::kNone;
-  Start close_action = Start::kNone;
-  enum class DpdAction { kClear, kTrap, kRestart } dpd_action = DpdAction::kClear;
+  // What follows when the peer has ended it, or has vanished; none: as IpsecSettings::keep says.
+  std::optional<Start> close_action;
+  std::optional<Start> dpd_action;  // "clear" is none, "restart" is start
   std::uint32_t replay_window = 64;
   std::uint16_t tfc_padding = 0;
   bool copy_ecn = true;
-  bool copy_dscp = true;  // outward, as "out"
-  bool sha256_96 = false;
+  bool copy_dscp = true;   // outward, as "out"
+  bool sha256_96 = false;  // needs `legacy`
 };
 
 struct IpsecConnection {
@@ -75,15 +77,15 @@ struct IpsecConnection {
   std::vector<std::string> proposals = {"default"};
   std::vector<IpAddress> vips;     // asked for; unspecified: any of that version
   std::vector<std::string> pools;  // for those who ask
-  bool encap = false;              // UDP also without NAT
+  bool encap = false;              // of no effect: ESP goes in UDP all the same
   bool mobike = true;
   Duration dpd_delay{0};  // 0: no probes
   enum class Fragmentation { kYes, kAccept, kForce, kNo } fragmentation = Fragmentation::kYes;
   enum class Childless { kAllow, kPrefer, kForce, kNever } childless = Childless::kAllow;
   bool send_certreq = true;
-  enum class SendCert { kIfAsked, kAlways, kNever } send_cert = SendCert::kIfAsked;
+  ike::SendCertificate send_cert = ike::SendCertificate::kIfAsked;
   std::uint32_t keyingtries = 1;  // 0: without end
-  enum class Unique { kNo, kNever, kKeep, kReplace } unique = Unique::kNo;
+  ike::Unique unique = ike::Unique::kNo;
   Duration reauth_time{0};  // 0: never
   Duration rekey_time = std::chrono::hours(4);
   std::optional<Duration> over_time;  // none: a tenth of the longer of the two

@@ -171,14 +171,24 @@ void Host::retire(TimePoint now, SaId replaced) {
   touch(*old);
 }
 
-void Host::replace_others(TimePoint now, const Sa& newest) {
+std::vector<Sa*> Host::others_of_peer(const Sa& sa) const {
   std::vector<Sa*> others;
-  for (const auto& [spi, sa] : sas) {
-    if (sa.get() != &newest && sa->state() == Sa::State::kUp && sa->id != SaId{} && sa->same_peer(newest)) {
-      others.push_back(sa.get());
-    }
+  for (const auto& [spi, other] : sas) {
+    if (other.get() == &sa || other->state() != Sa::State::kUp || other->id == SaId{}) continue;
+    if (other->same_peer(sa)) others.push_back(other.get());
   }
-  for (Sa* const sa : others) sa->end(now, sa->reason(Cause::kReplaced, "INITIAL_CONTACT"), false);
+  return others;
+}
+
+bool Host::has_contact(const Sa& sa) const {
+  const Identity* const wanted = sa.connection_->remote.id.exact();
+  return std::ranges::any_of(sas, [&](const auto& entry) {
+    const Sa& other = *entry.second;
+    if (&other == &sa || !other.client_ || other.state() != Sa::State::kUp || other.id == SaId{}) return false;
+    const bool same = wanted != nullptr ? other.remote_ == *wanted
+                                        : other.path_.remote.address == sa.path_.remote.address;
+    return same && other.own_identity() == sa.own_identity();
+  });
 }
 
 void Host::log_keys(const Sa& sa) {

@@ -57,8 +57,10 @@ class Host {
   Sa* reauthenticate(TimePoint now, Sa& sa, const Route& route);
   // Ends an IKE SA that another has taken the place of.
   void retire(TimePoint now, SaId replaced);
-  // RFC 7296 section 2.4, INITIAL_CONTACT: the peer knows of no other.
-  void replace_others(TimePoint now, const Sa& newest);
+  // Other IKE SAs that are up, of the same peer.
+  std::vector<Sa*> others_of_peer(const Sa& sa) const;
+  // Whether this host has an IKE SA, as initiator, with the peer that `sa` goes to, by the same two names.
+  bool has_contact(const Sa& sa) const;
   void touch(Sa& sa);  // its deadline may have changed
   std::uint64_t last_sa() const noexcept { return last_sa_; }
 

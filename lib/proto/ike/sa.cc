@@ -86,8 +86,10 @@ void Sa::start(TimePoint now, Task task) {
       return send_create_child(now, std::move(task));
     case Task::Kind::kRekeyIke:
       return send_rekey(now, std::move(task));
-    case Task::Kind::kDeleteChild:
     case Task::Kind::kDeleteIke:
+      if (state_ == State::kUp) return void(close(now));  // it was put off
+      return send_informational(now, std::move(task));
+    case Task::Kind::kDeleteChild:
     case Task::Kind::kProbe:
     case Task::Kind::kMove:
     case Task::Kind::kRedirect:
@@ -230,8 +232,10 @@ void Sa::set_ike_timers(TimePoint now) {
     return time <= Duration::zero() ? kNever : now + time - jitter(std::min(c.rand_time, time / 2));
   };
   rekey_at_ = soft(c.rekey_time);
-  reauth_at_ = client_ || c.reauth_time <= Duration::zero() ? soft(c.reauth_time) : kNever;
-  const Duration longest = std::max(c.rekey_time, c.reauth_time);
+  // A gateway waits for the client, and then ends the IKE SA in order before it expires.
+  const Duration reauth = client_ || c.reauth_time <= Duration::zero() ? c.reauth_time : c.reauth_time + c.over_time;
+  reauth_at_ = client_ ? soft(reauth) : after(now, reauth);
+  const Duration longest = std::max(c.rekey_time, reauth);
   expire_at_ = longest <= Duration::zero() ? kNever : now + longest + c.over_time;
   probe_at_ = after(now, c.dpd_delay);
   keepalive_at_ = local_nat_ && path_.marker && !path_.stream ? after(now, c.keepalive) : kNever;
@@ -279,7 +283,12 @@ void Sa::on_time(TimePoint now) {
     if (now >= rekey_at_) rekey(now);
     if (now >= reauth_at_) {
       reauth_at_ = kNever;
-      host_.reauthenticate(now, *this, {path_, std::nullopt});
+      if (client_) {
+        host_.reauthenticate(now, *this, {path_, std::nullopt});
+      } else {
+        closing_cause_ = Cause::kExpired;  // the client was told in time
+        close(now);
+      }
     }
     if (!active_ && now >= probe_at_) probe(now);
   }

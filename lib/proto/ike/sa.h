@@ -179,6 +179,7 @@ struct Handshake {
   std::optional<Identity> wanted;
   std::uint32_t child_spi = 0;
   bool peer_childless = false;
+  bool certificate_wanted = false;  // by the peer
   QuestionId question{};           // of the initiator
   Opening opening;                 // its ticket until the gateway has refused it
   std::optional<Session> session;  // responder: of the ticket that resumes this
@@ -212,8 +213,6 @@ struct Fragments {
   std::size_t bytes = 0;
   std::vector<std::pair<std::uint16_t, ByteVector>> parts;
 };
-
-void write_certificates(PayloadWriter& out, const LocalAuth& local);
 
 // Whether a connection of a responder is for those who come this way.
 bool is_for(const Connection& connection, const Path& path);
@@ -391,7 +390,7 @@ class Sa : public Timed {
   // The steps of the responder: false when one waits for the host, or has failed.
   bool choose_connection(TimePoint now, const Contents& contents);
   bool verify_peer(TimePoint now, const Contents& contents);
-  bool authorize(TimePoint now);
+  bool authorize(TimePoint now, const Contents& contents);
   bool assign_addresses(TimePoint now, const Contents& contents);
   void answer_auth(TimePoint now, const Contents& contents);
   void ask_psk(QuestionId question);
@@ -403,6 +402,14 @@ class Sa : public Timed {
   const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
   ByteVector auth_octets(bool of_initiator, const Identity& identity, bool with_ppk = true) const;
   bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
+
+  // --- sa_policy.cc
+  void show_certificates(PayloadWriter& out) const;
+  bool may_come_beside_others(bool initial_contact) const;
+  void end_others(TimePoint now, bool initial_contact);
+  bool says_initial_contact() const;
+  void write_auth_lifetime(PayloadWriter& out) const;
+  void take_auth_lifetime(TimePoint now, const Contents& contents);
 
   // --- sa_eap.cc
   const Secret& eap_key(bool of_initiator, bool with_ppk) const;

@@ -147,13 +147,6 @@ absl::Status Sa::verify_auth(const Contents& contents) const {
              : absl::UnauthenticatedError("its signature is not right");
 }
 
-void write_certificates(PayloadWriter& out, const LocalAuth& local) {
-  if (local.method != AuthMethod::kPublicKey || !local.certificate) return;
-  for (const Certificate& certificate : local.certificate->chain) {
-    write_certificate(out, PayloadType::kCertificate, kX509Signature, certificate.der());
-  }
-}
-
 // --- Initiator
 
 void Sa::prove(TimePoint now) {
@@ -185,9 +178,9 @@ void Sa::send_auth(TimePoint now) {
   Buffer inner(1024);
   PayloadWriter out(inner);
   write_id(out, PayloadType::kIdInitiator, own_identity());
-  if (!resumes()) write_certificates(out, c.local);
-  if (c.send_initial_contact && h.opening.replaces == SaId{}) write_notify(out, notify::kInitialContact);
-  if (c.remote.verifier && !resumes()) write_certificate_request(out, *c.remote.verifier);
+  if (!resumes()) show_certificates(out);
+  if (says_initial_contact()) write_notify(out, notify::kInitialContact);
+  if (c.remote.verifier && c.request_certificates && !resumes()) write_certificate_request(out, *c.remote.verifier);
   if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
   if (!by_eap) write_auth(out, h.own_auth->method, h.own_auth->data);
   if (by_eap && c.local.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
@@ -233,6 +226,7 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
   if (contents.configuration_type == ConfigurationType::kReply) configuration = contents.configuration;
   for (const Prefix& prefix : configuration.addresses) assigned_.push_back(prefix.address);
   come_up(now, std::move(configuration), false);
+  take_auth_lifetime(now, contents);
   if (h.child_spi != 0) {
     const ChildConfigPtr config = connection_->children.front();
     ChildOutcome outcome{.spi_in = h.child_spi, .initiator = true};
@@ -257,7 +251,7 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
   state_ = State::kUp;
   set_ike_timers(now);
   ++(initiator_ ? host_.counters.initiated : host_.counters.accepted);
-  if (initial_contact) host_.replace_others(now, *this);
+  if (!initiator_) end_others(now, initial_contact);
   const SaId replaces = handshake_->opening.replaces;
   keys_.pi = keys_.pr = Secret();
   host_.tell(Up{.sa = id,
@@ -281,7 +275,8 @@ void Sa::on_auth_request(TimePoint now, const Contents& contents) {
   if (!handshake_->first_request.empty()) return on_eap_request(now, contents);
   if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
   remote_ = *contents.id_i;
-  if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now)) return;
+  handshake_->certificate_wanted = !contents.certificate_requests.empty();
+  if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now, contents)) return;
   if (!assign_addresses(now, contents) || !make_auth(now)) return;
   answer_auth(now, contents);
 }
@@ -355,7 +350,12 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
   return true;
 }
 
-bool Sa::authorize(TimePoint) {
+bool Sa::authorize(TimePoint now, const Contents& contents) {
+  if (!may_come_beside_others(contents.has(notify::kInitialContact))) {
+    fail_auth(now, reason(Cause::kRefusedByHost, "the peer has an IKE SA already, which is kept"),
+              notify::kAuthenticationFailed);
+    return false;
+  }
   if (!connection_->ask_authorize || pending_->allowed) return true;
   pending_->asked = Asked::kAuthorize;
   pending_->question = host_.ask(*this);
@@ -412,7 +412,7 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   const Identity own = own_identity();
   if (!handshake_->authenticator) {
     write_id(out, PayloadType::kIdResponder, own);
-    if (!resumes()) write_certificates(out, connection_->local);
+    if (!resumes()) show_certificates(out);
   }
   write_auth(out, handshake_->own_auth->method, handshake_->own_auth->data);
   write_ppk(out);
@@ -425,6 +425,7 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   }
   if (mobike_) write_notify(out, notify::kMobikeSupported);
   write_ticket(now, out, contents);
+  write_auth_lifetime(out);
   respond_pending(now, out, inner);
 
   come_up(now, std::move(reply), contents.has(notify::kInitialContact));

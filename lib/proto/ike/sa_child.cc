@@ -52,6 +52,8 @@ esp::Encapsulation Sa::encapsulation(const ChildSa& child) const {
   how.mode = child.transport ? esp::Mode::kTransport : wanted == esp::Mode::kTransport ? esp::Mode::kTunnel : wanted;
   how.local = path_.local.address;
   how.remote = path_.remote.address;
+  how.ecn = child.config->copy_ecn ? ip::EcnMode::kNormal : ip::EcnMode::kCompatibility;
+  if (!child.config->copy_dscp) how.dscp = 0;
   how.behind_nat = local_nat_ || remote_nat_;
   if (path_.marker && (how.behind_nat || connection_->force_encapsulation || path_.stream)) {
     how.local_port = path_.local.port;
@@ -238,6 +240,13 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
   auto keys =
       derive_child_keys(suite_.prf, keys_.d, outcome.proposal, shared, nonce_i, nonce_r, further, config->legacy);
   if (!keys) return give_up_spi(outcome.spi_in), nullptr;
+  if (config->short_sha256) {
+    for (esp::Algorithms* const algorithms : {&keys->from_initiator, &keys->from_responder}) {
+      if (algorithms->integrity == esp::Integrity::kHmacSha2_256_128) {
+        algorithms->integrity = esp::Integrity::kHmacSha2_256_96;
+      }
+    }
+  }
   auto pair = std::make_unique<ChildSa>();
   pair->id = child_id != ChildId{} ? child_id : host_.new_child_id();
   pair->initiator = outcome.initiator;

@@ -177,7 +177,7 @@ void Sa::take_server_step(TimePoint now) {
     h.first_type = pending_->first;
     write_id(out, PayloadType::kIdResponder, own_identity());
     if (h.own_auth) {
-      write_certificates(out, connection_->local);
+      show_certificates(out);
       write_auth(out, h.own_auth->method, h.own_auth->data);
     }
   }
@@ -207,7 +207,7 @@ void Sa::finish_eap(TimePoint now, const Contents& contents) {
   PayloadChain chain;
   Contents asked;
   if (!chain.decode(h.first_type, first) || !asked.decode(chain)) return;
-  if (!authorize(now) || !assign_addresses(now, asked)) return;
+  if (!authorize(now, asked) || !assign_addresses(now, asked)) return;
   answer_auth(now, asked);
 }
 

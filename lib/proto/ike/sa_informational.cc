@@ -76,6 +76,7 @@ void Sa::on_informational_request(TimePoint now, const Path& path, const Header&
   // RFC 7296 section 1.4.1: the children of an IKE SA that ends need no words.
   if (!ends && !deleted.empty()) write_delete_esp(out, deleted);
   on_move_request(now, path, contents, out);
+  take_auth_lifetime(now, contents);
   respond(now, header, path, out.first(), inner.span());
   if (!ends) (void)redirected(now, contents, std::nullopt);
   const NotifyView* const error = contents.error();

@@ -75,7 +75,10 @@ struct ChildConfig {
   std::uint64_t rekey_packets = 0, life_packets = 0, rekey_bytes = 0, life_bytes = 0;
   std::uint32_t replay_window = 64;
   std::uint16_t pad_payload_to = 0;
-  bool legacy = false;  // of esp::Algorithms
+  // What the outer header takes of the inner one; else not ECN-capable, and DSCP 0.
+  bool copy_ecn = true, copy_dscp = true;
+  bool legacy = false;        // of esp::Algorithms
+  bool short_sha256 = false;  // ESP's HMAC-SHA-256 is cut to 96 bits, which old peers do unasked; needs `legacy`
 };
 using ChildConfigPtr = std::shared_ptr<const ChildConfig>;
 
@@ -85,6 +88,20 @@ struct Retransmission {
   double factor = 1.8;
   unsigned tries = 5;  // after the first sending; then the peer is dead
 };
+
+// Whether a peer may have several IKE SAs at a gateway. Who it is: what EAP has proved, else its identity. One that says
+// INITIAL_CONTACT has lost what it had, which then ends with kNo, kKeep and kReplace.
+enum class Unique : std::uint8_t {
+  kNo,       // it may
+  kNever,    // it may, and INITIAL_CONTACT is neither heeded nor sent
+  kKeep,     // the first stays, and others are refused
+  kReplace,  // the newest stays
+  // From the address of the one before, a new one is taken for a reauthentication: it is let in, and the one before ends
+  // ten seconds later if the peer does not end it itself.
+};
+
+// When a certificate is shown to the peer.
+enum class SendCertificate : std::uint8_t { kIfAsked, kAlways, kNever };
 
 // Configuration that a client asks for (RFC 7296 section 3.15), or that a gateway gives.
 struct Configuration {
@@ -121,7 +138,9 @@ struct Connection {
   std::vector<Ppk> ppks;
   bool ppk_required = false;  // without one there is no IKE SA
   Duration rekey_time{std::chrono::hours(4)};
-  Duration reauth_time{0};  // 0: never
+  // 0: never. A client obeys a gateway that wants it sooner (AUTH_LIFETIME, RFC 4478); a gateway says it, and ends the
+  // IKE SA over_time later.
+  Duration reauth_time{0};
   Duration rand_time{std::chrono::minutes(24)};
   Duration over_time{std::chrono::minutes(24)};  // after rekey_time or reauth_time the IKE SA ends
   Duration dpd_delay{std::chrono::seconds(30)};  // without a sign of life; 0: no probes
@@ -134,7 +153,9 @@ struct Connection {
   bool mobike = true;
   bool fragmentation = true;
   std::uint16_t fragment_size = 1280;  // of IP packets (RFC 7383 section 2.5.1)
-  bool send_initial_contact = true;
+  Unique unique = Unique::kNo;
+  SendCertificate send_certificate = SendCertificate::kAlways;  // some clients have a certificate to check, but do not ask
+  bool request_certificates = true;
   bool childless = true;  // as responder: takes an IKE SA without a child
   // As initiator: asks for tickets, each of which begins one more IKE SA without key exchange, certificates or EAP; as
   // responder: gives them (RFC 5723). What resumes a session knows what was recorded of it once SK_d is known.
