@@ -1,12 +1,16 @@
 #include "winze/node/ipsec.h"
 
 #include <algorithm>
+#include <asio/post.hpp>
 #include <cstdio>
-#include <list>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "ipsec_connections.h"
+#include "ipsec_traps.h"
 #include "winze/base/ascii.h"
+#include "winze/base/status.h"
 #include "winze/io/network_watch.h"
 #include "winze/io/tcp.h"
 #include "winze/io/tun.h"
@@ -23,14 +27,7 @@ absl::Status invalid(const std::string& path, std::string_view what) {
 
 bool starts(const IpsecConnection& connection) {
   return std::ranges::any_of(connection.children,
-                             [](const IpsecChild& c) { return c.start_action != IpsecChild::Start::kNone; });
-}
-
-// Whether to begin anew when it ends, as the configuration says for any child.
-bool keeps(const IpsecConnection& connection, bool otherwise) {
-  return otherwise || std::ranges::any_of(connection.children, [](const IpsecChild& c) {
-           return c.dpd_action == IpsecChild::DpdAction::kRestart || c.close_action != IpsecChild::Start::kNone;
-         });
+                             [](const IpsecChild& c) { return c.start_action == IpsecChild::Start::kStart; });
 }
 
 }  // namespace
@@ -55,13 +52,15 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     host = std::move(*made);
     if (absl::Status status = open_tcp(); !status.ok()) return status;
     for (const IpsecConnection& connection : options.connections) {
+      if (absl::Status status = set_traps(connection); !status.ok()) return status;
       if (!begins(connection)) continue;
       if (absl::Status status = begin(connection); !status.ok()) return status;
     }
-    if (!clients.empty()) {
+    host->plane().on_stranded([this](const ip::Flow& flow) { spring(flow); });
+    if (!clients.empty() || !traps.empty()) {
       watch.emplace(environment, [this] {
         host->on_network_changed();
-        for (auto& client : clients) client.on_network_changed();
+        for (auto& [name, client] : clients) client.on_network_changed();
       });
     }
     return absl::OkStatus();
@@ -126,12 +125,14 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     if (own.method == ike::AuthMethod::kEap && !own.eap) {
       return invalid(from.remote.front().path + ".id", "the gateway's name is needed: it proves itself by EAP alone");
     }
-    tunnel::IpsecClientOptions client{.connection = connections.at(from.name),
-                                      .gateways = {},
-                                      .from = {},
-                                      .dialer = nullptr,
-                                      .tries = from.keyingtries,
-                                      .keep = keeps(from, settings.keep)};
+    tunnel::IpsecClientOptions client{
+        .connection = connections.at(from.name),
+        .gateways = {},
+        .from = {},
+        .dialer = nullptr,
+        .tries = from.keyingtries,
+        .keep_lost = after_end(from, true, settings.keep) == IpsecChild::Start::kStart,
+        .keep_closed = after_end(from, false, settings.keep) == IpsecChild::Start::kStart};
     if (!from.outbound.empty()) {
       client.dialer = settings.outbound ? settings.outbound(from.outbound) : nullptr;
       if (!client.dialer) return invalid(from.path + ".outbound", "there is no outbound \"" + from.outbound + "\"");
@@ -148,16 +149,88 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     for (const std::string& text : from.local_addrs) {
       if (const auto address = IpAddress::parse(text)) client.from = *address;
     }
-    const std::string name = from.name;
     ++running;
-    clients.emplace_back(
-        environment, *host, std::move(client),
-        tunnel::IpsecClient::Handlers{.on_up = nullptr, .on_down = [this, name](const ike::Reason& reason, bool again) {
-                                        const std::string what = again ? ", will be tried again" : "";
-                                        say(Severity::kWarning, name + ": " + reason.to_string() + what);
-                                        if (!again && --running == 0 && handlers.on_end) handlers.on_end();
-                                      }});
+    clients.erase(from.name);
+    clients.try_emplace(from.name, environment, *host, std::move(client),
+                        tunnel::IpsecClient::Handlers{.on_up = nullptr,
+                                                      .on_down = [this, &from](const ike::Reason& reason, bool again) {
+                                                        on_down(from, reason, again);
+                                                      }});
     return absl::OkStatus();
+  }
+
+  void on_down(const IpsecConnection& from, const ike::Reason& reason, bool again) {
+    say(Severity::kWarning, from.name + ": " + reason.to_string() + (again ? ", will be tried again" : ""));
+    if (again) return;
+    ended.insert(from.name);
+    const bool lost = reason.cause == ike::Cause::kTimedOut;
+    for (const IpsecChild& child : from.children) {
+      if (after_end(child, lost, settings.keep) == IpsecChild::Start::kTrap) set_trap(from, child);
+    }
+    if (--running == 0 && traps.empty() && handlers.on_end) handlers.on_end();
+  }
+
+  // --- children that traffic begins ---
+
+  absl::Status set_traps(const IpsecConnection& from) {
+    absl::Status out;
+    for (const IpsecChild& child : from.children) {
+      if (child.start_action == IpsecChild::Start::kTrap) out.Update(set_trap(from, child));
+    }
+    return out;
+  }
+
+  absl::Status set_trap(const IpsecConnection& from, const IpsecChild& child) {
+    auto trap = traps.add(from, child);
+    if (!trap.ok()) return trap.status();
+    if (*trap == nullptr) return absl::OkStatus();
+    const std::error_code error = network ? network->trap((*trap)->selectors) : std::error_code();
+    if (error) say(Severity::kError, network->interface() + ": routes: " + error.message());
+    say(Severity::kInfo, from.name + ": child " + child.name + " waits for traffic");
+    return absl::OkStatus();
+  }
+
+  // From within the data plane: what is begun is begun later.
+  void spring(const ip::Flow& flow) {
+    const IpsecTraps::Trap* const trap = traps.spring(flow, environment.clock.now());
+    if (trap == nullptr) return;
+    asio::post(environment.executor, [weak = weak_from_this(), connection = trap->connection, child = trap->child] {
+      if (const auto self = weak.lock(); self && self->host) self->begin_child(connection, child);
+    });
+  }
+
+  void begin_child(const std::string& name, const std::string& child_name) {
+    const auto from = std::ranges::find(options.connections, name, &IpsecConnection::name);
+    const auto client = clients.find(name);
+    const bool known = client != clients.end() && !ended.contains(name);
+    const auto info = known && client->second.sa() ? host->info(*client->second.sa()) : std::nullopt;
+    if (known && !(info && info->established)) return;  // it is on its way
+    say(Severity::kInfo, name + ": traffic for child " + child_name);
+    if (known) return (void)host->add_child(*client->second.sa(), child_config(name, child_name));
+    ended.erase(name);
+    if (absl::Status status = begin(*from); !status.ok()) say(Severity::kError, message_of(status));
+  }
+
+  ike::ChildConfigPtr child_config(const std::string& connection, const std::string& child) const {
+    const auto& all = connections.at(connection)->children;
+    return *std::ranges::find_if(all, [&](const ike::ChildConfigPtr& config) { return config->name == child; });
+  }
+
+  // The peer has ended one child of a tunnel of ours that goes on.
+  void on_child_down(const ike::ChildDown& event) {
+    const auto info = host->info(event.sa);
+    const auto known = children.find(event.child);
+    if (!info || !info->established || known == children.end()) return;
+    if (event.reason.cause != ike::Cause::kClosedByPeer) return;
+    for (const auto& [name, client] : clients) {
+      if (client.sa() != event.sa) continue;
+      const auto from = std::ranges::find(options.connections, name, &IpsecConnection::name);
+      const auto child = std::ranges::find(from->children, known->second.name, &IpsecChild::name);
+      if (child == from->children.end()) return;
+      const IpsecChild::Start next = after_end(*child, false, false);
+      if (next == IpsecChild::Start::kStart) (void)host->add_child(event.sa, child_config(name, child->name));
+      if (next == IpsecChild::Start::kTrap) set_trap(*from, *child).IgnoreError();
+    }
   }
 
   tunnel::IpsecHost::Hooks hooks() {
@@ -194,16 +267,24 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     const std::string line = tunnel::describe(event);
     if (!line.empty()) say(Severity::kInfo, line);
     const auto self = shared_from_this();
-    for (auto& client : clients) client.on_event(event);
+    for (auto& [name, client] : clients) client.on_event(event);
     if (const auto* up = std::get_if<ike::Up>(&event)) note(*up);
-    if (const auto* up = std::get_if<ike::ChildUp>(&event)) children[up->child] = up->sa;
-    if (const auto* down = std::get_if<ike::ChildDown>(&event)) children.erase(down->child);
+    if (const auto* up = std::get_if<ike::ChildUp>(&event)) {
+      children[up->child] = {up->sa, up->config->name};
+      for (const auto& [name, client] : clients) {
+        if (client.sa() == up->sa) traps.came_up(name, up->config->name);
+      }
+    }
+    if (const auto* down = std::get_if<ike::ChildDown>(&event)) {
+      on_child_down(*down);
+      children.erase(down->child);
+    }
     if (handlers.on_event) handlers.on_event(event);
   }
 
   void note(const ike::Up& event) {
-    for (auto& [child, sa] : children) {
-      if (sa == event.replaces) sa = event.sa;
+    for (auto& [id, child] : children) {
+      if (child.sa == event.replaces) child.sa = event.sa;
     }
   }
 
@@ -217,10 +298,16 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   Handlers handlers;
   std::FILE* key_log = nullptr;
   std::map<std::string, ike::ConnectionPtr> connections;
-  std::map<ike::ChildId, ike::SaId> children;
+  struct Child {
+    ike::SaId sa{};
+    std::string name;
+  };
+  std::map<ike::ChildId, Child> children;
+  IpsecTraps traps;
   std::optional<tunnel::TunNetwork> network;
   std::unique_ptr<tunnel::IpsecHost> host;
-  std::list<tunnel::IpsecClient> clients;
+  std::map<std::string, tunnel::IpsecClient> clients;  // by their connections
+  std::set<std::string> ended;                         // those that have given up, or wait for traffic
   std::optional<NetworkWatch> watch;
   std::size_t running = 0;  // clients that have not given up
 };
@@ -247,6 +334,13 @@ absl::Status Ipsec::check(const IpsecOptions& options) {
     if (absl::Status status = make_connection(options, *credentials, {}, connection).status(); !status.ok())
       return status;
   }
+  IpsecTraps traps;
+  for (const IpsecConnection& connection : options.connections) {
+    for (const IpsecChild& child : connection.children) {
+      if (child.start_action != IpsecChild::Start::kTrap) continue;
+      if (auto trap = traps.add(connection, child); !trap.ok()) return trap.status();
+    }
+  }
   return make_pools(options).status();
 }
 
@@ -259,7 +353,7 @@ const std::string& Ipsec::interface() const {
 
 std::size_t Ipsec::rekey_all() {
   std::vector<ike::ChildId> all;
-  for (const auto& [child, sa] : parts_->children) all.push_back(child);
+  for (const auto& [child, known] : parts_->children) all.push_back(child);
   for (const ike::ChildId child : all) (void)parts_->host->rekey_child(child);
   const std::vector<ike::SaId> sas = parts_->host->sas();
   for (const ike::SaId sa : sas) (void)parts_->host->rekey(sa);
@@ -268,7 +362,7 @@ std::size_t Ipsec::rekey_all() {
 
 void Ipsec::stop(Duration grace, absl::AnyInvocable<void()> done) {
   parts_->watch.reset();
-  for (auto& client : parts_->clients) client.close();
+  for (auto& [name, client] : parts_->clients) client.close();
   parts_->host->stop(grace, std::move(done));
 }
 

@@ -86,7 +86,10 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
     if (!header) return counters.drops.add(esp::Drop::kMalformed);
     esp::Drop why = esp::Drop::kNone;
     esp::Child* const child = database.select(packet, *header, now_of_batch(), kRoom, why);
-    if (child == nullptr) return counters.drops.add(why);
+    if (child == nullptr) {
+      if (why == esp::Drop::kNoPolicy && stranded) stranded(ip::flow_of(packet.span(), *header));
+      return counters.drops.add(why);
+    }
     const std::size_t mtu = child->path.least_mtu();
     if (mtu != 0) {
       if (options.clamp_mss) ip::clamp_mss(packet.span(), *header, mtu);
@@ -367,6 +370,7 @@ struct DataPlane::State : std::enable_shared_from_this<State> {
   OtherHandler other;
   StrayHandler stray;
   AgeHandler on_age;
+  StrandedHandler stranded;
   Counters counters;
   std::uint64_t carriers_dropped = 0;  // by those that have ended
   std::optional<TimePoint> batch_now;
@@ -419,6 +423,8 @@ void DataPlane::on_other(OtherHandler handler) { state_->other = std::move(handl
 void DataPlane::on_stray(StrayHandler handler) { state_->stray = std::move(handler); }
 
 void DataPlane::on_age(AgeHandler handler) { state_->on_age = std::move(handler); }
+
+void DataPlane::on_stranded(StrandedHandler handler) { state_->stranded = std::move(handler); }
 
 void DataPlane::take(std::uint32_t carrier, std::span<Datagram> datagrams) { state_->open(carrier, datagrams); }
 

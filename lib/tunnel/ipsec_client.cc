@@ -152,9 +152,10 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
     const bool had = std::exchange(up, false);
     if (const auto to = std::exchange(sent_on, std::nullopt); to && !closed) return follow(*to);
     redirection.reset();
-    if (had && !options.keep) return report(event.reason, false);
+    const bool keeps = event.reason.cause == ike::Cause::kTimedOut ? options.keep_lost : options.keep_closed;
+    if (had && !keeps) return report(event.reason, false);
     // What a secret or a certificate is wrong for will not be right at the next address, but may be later.
-    if (options.dialer) return report(event.reason, options.keep);
+    if (options.dialer) return report(event.reason, keeps);
     if (!had && next < addresses.size()) {
       report(event.reason, true);
       return closed ? void() : connect();

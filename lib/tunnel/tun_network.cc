@@ -9,6 +9,9 @@
 namespace winze::tunnel {
 namespace {
 
+// Holds the routes of all traps: no child has this number.
+constexpr ike::ChildId kTraps{};
+
 // The smallest prefix around a selector's addresses. What else is in it the policies drop.
 Prefix around(const ip::Selector& selector) {
   const auto first = selector.first.bytes(), last = selector.last.bytes();
@@ -76,17 +79,27 @@ std::error_code TunNetwork::add(const ike::Up& event) {
 }
 
 std::error_code TunNetwork::add(const ike::ChildUp& event) {
-  std::error_code error;
   std::vector<IpAddress> candidates;
   if (const auto own = addresses_.find(event.sa); own != addresses_.end()) {
     for (const Prefix& address : own->second) candidates.push_back(address.address);
   }
   for (const IpAddress& address : local_addresses()) candidates.push_back(address);
-  for (const ip::Selector& remote : event.selectors.remote) {
+  return add(event.child, event.selectors, candidates);
+}
+
+std::error_code TunNetwork::trap(const ip::SelectorPair& selectors) {
+  const std::error_code error = add(kTraps, selectors, local_addresses());
+  return rules_ ? rules_ : error;
+}
+
+std::error_code TunNetwork::add(ike::ChildId child, const ip::SelectorPair& selectors,
+                                const std::vector<IpAddress>& sources) {
+  std::error_code error;
+  for (const ip::Selector& remote : selectors.remote) {
     const Route route{.to = around(remote),
-                      .source = source_for(event.selectors.local, remote.first.is_v6(), candidates),
+                      .source = source_for(selectors.local, remote.first.is_v6(), sources),
                       .table = options_.table};
-    auto& routes = routes_[event.child];
+    auto& routes = routes_[child];
     if (std::ranges::find(routes, route.to, &Route::to) != routes.end()) continue;
     routes.push_back(route);
     if (route_holders_[route.to]++ != 0) continue;

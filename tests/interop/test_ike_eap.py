@@ -61,7 +61,7 @@ def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=F
 def mschapv2(sites, role):
     up(sites, role, "mschapv2")
     use(sites, role)
-    with sites.pinging(**({"source": sites.address_given()} if role == "client" else {"to": sites.address_given()})):
+    with sites.carrying(**({"source": sites.address_given()} if role == "client" else {"to": sites.address_given()})):
         sites.rekey_near()
         sites.wait_winze(" rekeyed", 2)
 

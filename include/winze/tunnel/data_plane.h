@@ -64,6 +64,9 @@ class DataPlane {
   // port, one a thread (winze/io/udp.h, Steering): the host brings it to the one whose it is.
   using StrayHandler = absl::AnyInvocable<bool(std::uint32_t spi, Datagram&)>;
 
+  // A packet from the inside that no child takes: it is dropped, and others like it may be to come.
+  using StrandedHandler = absl::AnyInvocable<void(const ip::Flow&)>;
+
   // An SA has reached an age: soft, so that the host makes another; hard, so that it passes nothing any more. Told from
   // the executor, once for each.
   using AgeHandler = absl::AnyInvocable<void(std::uint32_t spi, bool inbound, esp::SaAge)>;
@@ -87,6 +90,7 @@ class DataPlane {
   void on_other(OtherHandler handler);
   void on_stray(StrayHandler handler);
   void on_age(AgeHandler handler);
+  void on_stranded(StrandedHandler handler);
   // As if it had come by that carrier.
   void take(std::uint32_t carrier, std::span<Datagram> datagrams);
   // Sends what is no packet, such as IKE, through a carrier.

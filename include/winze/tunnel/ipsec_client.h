@@ -25,8 +25,9 @@ struct IpsecClientOptions {
   DialerPtr dialer;
   // So often each address is tried in vain before the client gives up; 0: without end.
   unsigned tries = 1;
-  // Begins anew when a tunnel that was up has ended, unless by close().
-  bool keep = true;
+  // Begins anew when a tunnel that was up has ended, unless by close(): because the peer has vanished, or for any other
+  // reason.
+  bool keep_lost = true, keep_closed = true;
   // Between two rounds, doubled each time.
   Duration first_pause{std::chrono::seconds(1)};
   Duration longest_pause{std::chrono::minutes(1)};

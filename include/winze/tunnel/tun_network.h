@@ -35,11 +35,15 @@ class TunNetwork {
   // Of IpsecHost. The first error of what it set, if any; the rest is set all the same.
   std::error_code on_event(const ike::Event& event);
 
+  // Brings packets for a child that is not up yet to the interface, from now on: it is traffic that begins it.
+  std::error_code trap(const ip::SelectorPair& selectors);
+
   const std::string& interface() const { return interface_; }
 
  private:
   std::error_code add(const ike::Up& event);
   std::error_code add(const ike::ChildUp& event);
+  std::error_code add(ike::ChildId child, const ip::SelectorPair& selectors, const std::vector<IpAddress>& sources);
   void remove(ike::ChildId child);
   void remove(ike::SaId sa);
 

@@ -185,8 +185,8 @@ bool Host::has_contact(const Sa& sa) const {
   return std::ranges::any_of(sas, [&](const auto& entry) {
     const Sa& other = *entry.second;
     if (&other == &sa || !other.client_ || other.state() != Sa::State::kUp || other.id == SaId{}) return false;
-    const bool same = wanted != nullptr ? other.remote_ == *wanted
-                                        : other.path_.remote.address == sa.path_.remote.address;
+    const bool same =
+        wanted != nullptr ? other.remote_ == *wanted : other.path_.remote.address == sa.path_.remote.address;
     return same && other.own_identity() == sa.own_identity();
   });
 }

@@ -29,9 +29,8 @@ void Sa::show_certificates(PayloadWriter& out) const {
 
 bool Sa::may_come_beside_others(bool initial_contact) const {
   if (connection_->unique != Unique::kKeep || initial_contact) return true;
-  return std::ranges::all_of(host_.others_of_peer(*this), [&](const Sa* other) {
-    return other->path_.remote.address == path_.remote.address;
-  });
+  return std::ranges::all_of(host_.others_of_peer(*this),
+                             [&](const Sa* other) { return other->path_.remote.address == path_.remote.address; });
 }
 
 void Sa::end_others(TimePoint now, bool initial_contact) {

@@ -70,6 +70,34 @@ TEST_CASE("ike: both ends prove themselves by certificates, with keys of every k
   }
 }
 
+TEST_CASE("ike: certificates are shown as the connection says, and asked for") {
+  struct Row {
+    SendCertificate when;
+    bool asked, up;
+  };
+  for (const bool of_gateway : {true, false}) {
+    for (const Row& row : {
+             Row{SendCertificate::kAlways, false, true},
+             Row{SendCertificate::kIfAsked, true, true},
+             Row{SendCertificate::kIfAsked, false, false},
+             Row{SendCertificate::kNever, true, false},
+         }) {
+      CAPTURE(of_gateway);
+      CAPTURE(row.asked);
+      Ends ends("server");
+      (of_gateway ? ends.b : ends.a).send_certificate = row.when;
+      (of_gateway ? ends.a : ends.b).request_certificates = row.asked;
+      IkePair pair(32, ends.options(), ends.options());
+      pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+      CHECK(pair.a.count<Up>() == (row.up ? 1 : 0));
+      if (row.up) continue;
+      const test::IkeEnd& judge = of_gateway ? pair.a : pair.b;
+      REQUIRE(judge.count<Closed>() == 1);
+      CHECK(judge.last<Closed>()->reason.text.find("no certificate") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("security: a certificate that is not for the identity, not from our root, or not valid any more") {
   struct Row {
     std::string_view name;

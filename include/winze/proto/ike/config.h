@@ -89,15 +89,15 @@ struct Retransmission {
   unsigned tries = 5;  // after the first sending; then the peer is dead
 };
 
-// Whether a peer may have several IKE SAs at a gateway. Who it is: what EAP has proved, else its identity. One that says
-// INITIAL_CONTACT has lost what it had, which then ends with kNo, kKeep and kReplace.
+// Whether a peer may have several IKE SAs at a gateway. Who it is: what EAP has proved, else its identity. One that
+// says INITIAL_CONTACT has lost what it had, which then ends with kNo, kKeep and kReplace.
 enum class Unique : std::uint8_t {
   kNo,       // it may
   kNever,    // it may, and INITIAL_CONTACT is neither heeded nor sent
   kKeep,     // the first stays, and others are refused
   kReplace,  // the newest stays
-  // From the address of the one before, a new one is taken for a reauthentication: it is let in, and the one before ends
-  // ten seconds later if the peer does not end it itself.
+  // From the address of the one before, a new one is taken for a reauthentication: it is let in, and the one before
+  // ends ten seconds later if the peer does not end it itself.
 };
 
 // When a certificate is shown to the peer.
@@ -154,7 +154,8 @@ struct Connection {
   bool fragmentation = true;
   std::uint16_t fragment_size = 1280;  // of IP packets (RFC 7383 section 2.5.1)
   Unique unique = Unique::kNo;
-  SendCertificate send_certificate = SendCertificate::kAlways;  // some clients have a certificate to check, but do not ask
+  SendCertificate send_certificate =
+      SendCertificate::kAlways;  // some clients have a certificate to check, but do not ask
   bool request_certificates = true;
   bool childless = true;  // as responder: takes an IKE SA without a child
   // As initiator: asks for tickets, each of which begins one more IKE SA without key exchange, certificates or EAP; as

@@ -56,9 +56,9 @@ struct EngineOptions {
   // host calls on_deadline(). May be null where no key does so.
   absl::AnyInvocable<void()> wake;
 
-  // When the newest authentic ESP packet of an SA's children came, in the engine's time; anything long past when none has.
-  // Asked where a probe is due, and at no other time: a peer whose packets come is alive, and the probe is due dpd_delay
-  // after the last of them. Null: only IKE's own messages count.
+  // When the newest authentic ESP packet of an SA's children came, in the engine's time; anything long past when none
+  // has. Asked where a probe is due, and at no other time: a peer whose packets come is alive, and the probe is due
+  // dpd_delay after the last of them. Null: only IKE's own messages count.
   absl::AnyInvocable<TimePoint(SaId)> last_heard;
 
   // Whoever reads these lines reads all that the SAs carry. One line of Wireshark's ikev2_decryption_table for each IKE
