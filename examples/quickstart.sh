@@ -7,7 +7,8 @@
 #
 #   ping, iperf3 --> ipsec_client --IKEv2 and ESP in UDP--> ipsec_gateway --> 10.2.0.1
 #
-# Without root there are no namespaces: the client then asks the gateway for echoes over loopback, without iperf3.
+# Without root there are no namespaces, and no interfaces: client and gateway then talk over loopback, and make the
+# packets that go through the tunnel themselves.
 #
 # Installs what is missing by apt (as root, or with sudo). Everything it starts ends with it; its files are in a
 # temporary folder, the build in build/quickstart.
@@ -19,7 +20,7 @@ keep=
 case ${1:-} in
   '') ;;
   --keep) keep=yes ;;
-  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
 esac
 
 install_missing "${build_packages[@]}" "${demo_packages[@]}"
@@ -232,8 +233,11 @@ tunnel_without_root() {
   running+=($!)
   wait_line "$work/gateway.log" "listening at"
   echo
-  echo "Not root, so no namespaces and no iperf3: an echo through a tunnel over loopback instead."
-  "$bin/ipsec_client" -c "$work/client.conf" --once 10.2.0.1
+  echo "Not root, so no namespaces and no iperf3: a tunnel over loopback, with packets of the programs' own. Echoes, then as"
+  echo "many as fit for 5 s, each with new keys for the IKE SA and its child in the middle; what the client said:"
+  "$bin/ipsec_client" -c "$work/client.conf" --once 10.2.0.1 --count 30 --rekey --load 5 >"$work/ipsec-client.log" 2>&1 ||
+    { cat "$work/ipsec-client.log" "$work/gateway.log" >&2; exit 1; }
+  sed 's/^/  /' "$work/ipsec-client.log"
 }
 if [ "$(id -u)" = 0 ] && [ -e /dev/net/tun ]; then tunnel_in_spaces; else tunnel_without_root; fi
 echo

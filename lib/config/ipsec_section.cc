@@ -270,7 +270,8 @@ IpsecChild read_child(ObjectReader& object, std::string name) {
          {"interface", "mark_in", "mark_in_sa", "mark_out", "set_mark_in", "set_mark_out", "if_id_in", "if_id_out",
           "reqid", "priority", "policies_fwd_out"},
          kKernel);
-  object.ignore({"hostaccess", "hw_offload", "copy_df", "policies"});
+  object.pass_over("copy_df", "the DF bit of outer packets follows what their path takes, not the inner ones");
+  object.ignore({"hostaccess", "hw_offload", "policies"});
   return out;
 }
 
@@ -309,6 +310,9 @@ void read_conduct(ObjectReader& object, IpsecConnection& out) {
   out.fragmentation = static_cast<IpsecConnection::Fragmentation>(object.word("fragmentation", kFragmentation, 0));
   static constexpr std::string_view kChildless[] = {"allow", "prefer", "force", "never"};
   out.childless = static_cast<IpsecConnection::Childless>(object.word("childless", kChildless, 0));
+  if (out.childless == IpsecConnection::Childless::kPrefer || out.childless == IpsecConnection::Childless::kForce) {
+    object.warn("childless", "is as good as \"allow\": the first child is asked for with IKE_AUTH");
+  }
   static constexpr std::string_view kSendCert[] = {"ifasked", "always", "never"};
   out.send_cert = static_cast<ike::SendCertificate>(object.word("send_cert", kSendCert, 0));
   static constexpr std::string_view kUnique[] = {"no", "never", "keep", "replace"};
@@ -354,7 +358,8 @@ IpsecConnection read_connection(ObjectReader& object, std::string name) {
   out.retransmit_base = factor(object, "retransmit_base", out.retransmit_base);
   out.retransmit_tries = static_cast<std::uint32_t>(object.integer("retransmit_tries", 1, 100, out.retransmit_tries));
   refuse(object, {"aggressive"}, kIkev1);
-  object.ignore({"pull", "dscp", "per_cpu_sas"});
+  object.pass_over("dscp", "IKE's own messages are not marked");
+  object.ignore({"pull", "per_cpu_sas"});
   refuse(object, {"mediation", "mediated_by", "mediation_peer"}, kNotYet);
   refuse(object, {"if_id_in", "if_id_out"}, kKernel);
   return out;

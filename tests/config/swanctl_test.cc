@@ -136,7 +136,7 @@ TEST_CASE("a gateway's file is read as it stands") {
   CHECK(net.life_time == 1min);
   CHECK(net.rekey_bytes == std::uint64_t{2} << 30);
   CHECK(net.start_action == IpsecChild::Start::kStart);
-  CHECK(net.dpd_action == IpsecChild::DpdAction::kTrap);
+  CHECK(net.dpd_action == IpsecChild::Start::kTrap);
   CHECK(net.replay_window == 128);
 
   const IpsecConnection& site = o.connections[1];
@@ -219,6 +219,7 @@ TEST_CASE("what is wrong is said with its place") {
       {"connections { x { local { pubkeys = a } } }", "raw public keys are not supported"},
       {"connections { x { children { y { local_ts = 10.0.0/8 } } } }",
        "children.y.local_ts: \"10.0.0/8\" is no selector"},
+      {"connections { x { children { y { copy_dscp = in } } } }", "nothing is copied inward"},
       {"connections { x { children { y { mode = pass } } } }", "expected one of \"tunnel\", \"transport\", \"beet\""},
       {"connections { x { children { y { updown = /bin/x } } } }", "no scripts are run; a host gets events"},
       {"connections { x { children { y { ah_proposals = sha256 } } } }", "AH is not negotiated"},
@@ -246,6 +247,39 @@ TEST_CASE("a secret is not shown in an error") {
 
 TEST_CASE("what says no is not refused") {
   options_of("connections { x { aggressive = no\n children { y { updown =\n ipcomp = no\n reqid = 0 } } } }");
+}
+
+TEST_CASE("what has another effect than elsewhere is a warning") {
+  const std::pair<std::string_view, std::string_view> kCases[] = {
+      {"encap = no", "ESP goes in UDP all the same"},
+      {"dscp = 101110", "IKE's own messages are not marked"},
+      {"childless = force", "is as good as \"allow\""},
+      {"children { y { copy_df = no } }", "the DF bit of outer packets"},
+  };
+  for (const auto& [text, part] : kCases) {
+    CAPTURE(text);
+    const auto config = read("connections { x { " + std::string(text) + " } }");
+    REQUIRE(config.ok());
+    REQUIRE(config->warnings.size() == 1);
+    CHECK(config->warnings[0].find(part) != std::string::npos);
+  }
+  CHECK(read(std::string(kGateway))->warnings.empty());
+}
+
+TEST_CASE("what is to follow the end of a tunnel is known to be said or not") {
+  const IpsecOptions o = options_of(R"(connections { x { children {
+    a { }
+    b { close_action = trap
+        dpd_action = restart }
+    c { close_action = none
+        dpd_action = clear } } } })");
+  const auto& children = o.connections.at(0).children;
+  CHECK_FALSE(children.at(0).close_action);
+  CHECK_FALSE(children[0].dpd_action);
+  CHECK(children.at(1).close_action == IpsecChild::Start::kTrap);
+  CHECK(children[1].dpd_action == IpsecChild::Start::kStart);
+  CHECK(children.at(2).close_action == IpsecChild::Start::kNone);
+  CHECK(children[2].dpd_action == IpsecChild::Start::kNone);
 }
 
 TEST_CASE("sections are merged, the last value counts, an empty one takes away") {

@@ -66,19 +66,19 @@ def mschapv2(sites, role):
         sites.wait_winze(" rekeyed", 2)
 
 
-def tls(version):
-    def run(sites, role):
-        client = {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}}
-        up(sites, role, "tls", client, extra=f"tls {{\n version_max = {version}\n }}")
-        use(sites, role)
-        assert f"TLS {version}" in sites.swan.log, sites.swan.log[-4000:]
-
-    run.__name__ = f"tls_{version.replace('.', '_')}"
-    return both_roles(run)
+@both_roles
+def tls_1_2(sites, role):
+    """strongSwan 5.9 ends its TLS 1.3 without the commitment of RFC 9190, which winze insists on."""
+    up(sites, role, "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}})
+    use(sites, role)
+    assert "TLS 1.2" in sites.swan.log, sites.swan.log[-4000:]
 
 
-for version in ("1.2", "1.3"):
-    tls(version)
+@case
+def tls_1_3_without_a_commitment(sites):
+    near, far = ends("client", "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}})
+    refused(sites, "client", near, far, *pki_of(sites, "client"), SECRETS, merge(SECRETS, POOL), extra="tls {\n version_max = 1.3\n }")
+    assert "TLS 1.3" in sites.swan.log and "EAP success before the method has ended" in sites.winze.log, sites.winze.log
 
 
 @both_roles
@@ -135,8 +135,8 @@ def two_users_at_one_address_of_their_own(sites):
     near, carol = ends("gateway", "mschapv2", {"local": {"id": "@phone"}})
     dave = merge(carol, {"local": {"eap_id": "dave"}, "children": {"net": None, "other": carol["children"]["net"]}})
     near_pki, far_pki = pki_of(sites, "gateway")
-    sites.start_winze("gateway", config({"home": near}, **merge(users, POOL)), near_pki)
-    swan = sites.start_swan(config({"home": carol, "away": dave}, **users), far_pki)
+    sites.start_winze("gateway", config({"home": near}, **merge({"secrets": {"ike-1": {}}}, users, POOL)), near_pki)
+    swan = sites.start_swan(config({"home": carol, "away": dave}, **merge({"secrets": {"ike-1": {}}}, users)), far_pki)
     swan.ctl("--initiate", "--child", "net")
     swan.ctl("--initiate", "--child", "other")
     sites.wait_winze("child net up", 2)
@@ -146,14 +146,14 @@ def two_users_at_one_address_of_their_own(sites):
 # --- refusals ---
 
 
-def refused(sites, role, near, far, near_pki, far_pki, near_secrets, far_secrets):
-    near, far = config({"home": near}, **near_secrets), config({"home": far}, **far_secrets)
+def refused(sites, role, near, far, near_pki, far_pki, near_secrets, far_secrets, **swan):
+    near, far = (config({"home": end}, **merge({"secrets": {"ike-1": {}}}, secrets)) for end, secrets in ((near, near_secrets), (far, far_secrets)))
     if role == "gateway":
         sites.start_winze("gateway", near, near_pki)
-        assert sites.start_swan(far, far_pki).ctl("--initiate", "--child", "net", check=False).returncode != 0
+        assert sites.start_swan(far, far_pki, **swan).ctl("--initiate", "--child", "net", check=False).returncode != 0
         sites.wait_winze("closed: ")
     else:
-        sites.start_swan(far, far_pki)
+        sites.start_swan(far, far_pki, **swan)
         with pytest.raises(AssertionError, match="ended|no 'up with'"):
             sites.start_winze("client", near, near_pki)
     assert "up with" not in sites.winze.log, sites.winze.log
@@ -166,7 +166,7 @@ def wrong_password(sites, role):
     of_near, of_far = (wrong, merge(SECRETS, POOL)) if role == "client" else (merge(SECRETS, POOL), wrong)
     refused(sites, role, near, far, *pki_of(sites, role), of_near, of_far)
     assert "EAP: " in sites.winze.log and "password" in sites.winze.log, sites.winze.log
-    assert "EAP-MS-CHAPv2 verification failed" in sites.swan.log or "EAP/FAIL" in sites.swan.log, sites.swan.log
+    assert "EAP-MS-CHAPv2 failed with error" in sites.swan.log or "EAP-MS-CHAPv2 verification failed" in sites.swan.log, sites.swan.log
 
 
 @case

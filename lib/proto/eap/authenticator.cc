@@ -40,6 +40,12 @@ class LocalAuthenticator final : public Authenticator {
 
   const Secret& msk() const override { return msk_; }
   std::string_view identity() const override { return identity_; }
+  std::string trouble() const override {
+    if (!method_) return {};
+    const Result trouble = method_->trouble();
+    if (trouble.kind != Result::Kind::kFail) return {};
+    return trouble.error.message() + (trouble.detail.empty() ? "" : ": " + trouble.detail);
+  }
 
  private:
   bool usable(Method one) const {

@@ -53,6 +53,8 @@ class AuthenticatorMethod {
   // The data of the response to the request with this identifier; a request that follows has the next one.
   virtual void handle(std::uint8_t id, std::span<const std::uint8_t> data, ResultHandler done) = 0;
   virtual Secret msk() const { return {}; }
+  // Of Authenticator; kFail where there is any.
+  virtual Result trouble() const { return {}; }
   // Who it was that said it is `claimed`; empty: it was.
   virtual std::string identity(std::string_view /*claimed*/) const { return {}; }
 };

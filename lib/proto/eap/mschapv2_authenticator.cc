@@ -46,6 +46,7 @@ class MschapV2Authenticator final : public AuthenticatorMethod {
   }
 
   Secret msk() const override { return msk_; }
+  Result trouble() const override { return state_ == State::kWrong ? Result::fail(why_, printable(user_)) : Result(); }
   std::string identity(std::string_view) const override { return user_; }
 
  private:

@@ -123,6 +123,7 @@ class TlsAuthenticator final : public AuthenticatorMethod {
   }
 
   Secret msk() const override { return talk_.engine()->master_session_key(); }
+  Result trouble() const override { return talk_.failed() ? Result::fail(Errc::kTls, talk_.detail()) : Result(); }
   std::string identity(std::string_view claimed) const override { return talk_.engine()->peer_name(claimed); }
 
  private:

@@ -424,6 +424,7 @@ class Sa : public Timed {
   void on_eap_request(TimePoint now, const Contents& contents);
   void take_server_step(TimePoint now);
   void finish_eap(TimePoint now, const Contents& contents);
+  void on_farewell(TimePoint now, const Path& path, const Header& header, const Contents& contents);
 
   // --- sa_child.cc
   void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,

@@ -128,6 +128,7 @@ void Sa::take_client_step(TimePoint now) {
       write_ppk(out);
       break;
     case eap::Step::Kind::kFailure:
+      say_farewell(notify::kAuthenticationFailed);
       return end(now, reason(Cause::kRefusedByPeer, "EAP: " + text_of(*step)), false);
     case eap::Step::Kind::kDiscard:
       return end(now, reason(Cause::kMisbehaved, "EAP that is not of this conversation"), false);
@@ -209,6 +210,21 @@ void Sa::finish_eap(TimePoint now, const Contents& contents) {
   if (!chain.decode(h.first_type, first) || !asked.decode(chain)) return;
   if (!authorize(now, asked) || !assign_addresses(now, asked)) return;
   answer_auth(now, asked);
+}
+
+// An initiator that gives up before it is through (RFC 7296 section 2.21.2): it does not believe us, or has found EAP
+// to fail before we said so.
+void Sa::on_farewell(TimePoint now, const Path& path, const Header& header, const Contents& contents) {
+  const NotifyView* const error = contents.error();
+  if (error == nullptr && contents.deletes.empty()) return;
+  const auto& authenticator = handshake_->authenticator;
+  const std::string trouble = authenticator ? authenticator->trouble() : std::string();
+  respond(now, header, path, PayloadType::kNone, {});
+  const std::uint16_t type = error != nullptr ? error->type : std::uint16_t{0};
+  end(now,
+      trouble.empty() ? reason(Cause::kRefusedByPeer, "it gives up", type)
+                      : reason(Cause::kAuthentication, remote_.to_string() + ": EAP: " + trouble, type),
+      true);
 }
 
 }  // namespace winze::ike

@@ -179,7 +179,7 @@ void Sa::dispatch(TimePoint now, const Path& path, const Header& header, Payload
       if (state_ == State::kAuth) return;
       return respond_notify(now, header, path, notify::kTemporaryFailure);
     case Exchange::kInformational:
-      if (state_ == State::kAuth) return;
+      if (state_ == State::kAuth) return on_farewell(now, path, header, contents);
       return on_informational_request(now, path, header, contents);
     case Exchange::kInit:
     case Exchange::kSessionResume:

@@ -113,6 +113,10 @@ TEST_CASE("security: no EAP packet leaves the client before the gateway has prov
   CHECK(pair.a.last<Closed>()->reason.cause == Cause::kAuthentication);
   // IKE_SA_INIT, IKE_AUTH, and the farewell.
   CHECK(pair.a.engine.counters().sent == 3);
+  // The gateway knows at once, and keeps nothing half open.
+  REQUIRE(pair.b.count<Closed>() == 1);
+  CHECK(pair.b.last<Closed>()->reason.text == "it gives up");
+  CHECK(pair.b.engine.half_open() == 0);
   CHECK(pair.b.count<Up>() == 0);
 }
 

@@ -27,6 +27,9 @@ class Authenticator {
   virtual const Secret& msk() const = 0;
   // Who it was that proved it: MSCHAPv2's name, the name in a certificate; else the answer to Identity.
   virtual std::string_view identity() const = 0;
+  // What is known to be wrong while the peer still has a word to say, as with a password that it could correct. Many
+  // peers hang up there. Empty: nothing.
+  virtual std::string trouble() const { return {}; }
 };
 
 // Where passwords come from. `found` is called once, before find() returns or later; with nothing for an unknown user,
