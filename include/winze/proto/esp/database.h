@@ -25,11 +25,11 @@ namespace winze::esp {
 
 // How a child's packets travel: what the host that carries them keeps with it (tunnel::DataPlane).
 struct Path {
-  std::optional<Endpoint> peer;  // none: to where the first authentic packet comes from
-  bool follow_peer = true;       // the newest authentic packet's source becomes the peer (RFC 7296 section 2.23)
-  std::uint32_t carrier = 0;     // which of the host's ways out
-  std::size_t mtu = 0;           // of inner packets (inner_mtu()); 0: no limit
-  IpAddress local;               // this host's address that the peer's packets come to; unspecified: any
+  std::optional<Endpoint> peer;         // none: to where the first authentic packet comes from
+  bool follow_peer = true;              // the newest authentic packet's source becomes the peer (RFC 7296 section 2.23)
+  std::uint32_t carrier = 0;            // which of the host's ways out
+  std::size_t mtu = 0;                  // of inner packets (inner_mtu()); 0: no limit
+  IpAddress local;                      // this host's address that the peer's packets come to; unspecified: any
   TimePoint last_sent{}, last_heard{};  // packets of the child; the peer's are authentic
   // What the path itself has said, until it is tried again (RFC 1191 section 6.3).
   std::size_t learnt_mtu = 0;
