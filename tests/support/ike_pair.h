@@ -93,6 +93,7 @@ class IkePair {
   struct Fate {
     unsigned copies = 1;
     Duration extra{0};
+    std::optional<std::size_t> damaged;  // the byte that arrives as another
   };
   using Bend = std::function<Fate(bool from_a, const Buffer& datagram)>;
 
@@ -223,7 +224,9 @@ class IkePair {
     if (const Bend& rule = esp ? bend_esp : bend) fate = rule(from_a, datagram);
     if (fate.copies == 0 && esp) ++lost_packets;
     for (unsigned i = 0; i < fate.copies; ++i) {
-      flights_.emplace(now + delay + fate.extra, Flight{from_a, path, Buffer::copy_of(datagram.span(), {64, 64}), esp});
+      Buffer copy = Buffer::copy_of(datagram.span(), {64, 64});
+      if (fate.damaged && *fate.damaged < copy.size()) copy.data()[*fate.damaged] ^= 0x10;
+      flights_.emplace(now + delay + fate.extra, Flight{from_a, path, std::move(copy), esp});
     }
   }
 

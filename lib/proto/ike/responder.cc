@@ -203,7 +203,8 @@ class Responder {
     if (!opened.hashes.empty()) write_hashes(out);
     if (has_additional({&opened.proposal, 1})) write_notify(out, notify::kIntermediateSupported);
     if (contents_.has(notify::kUsePpk) && knows_ppk()) write_notify(out, notify::kUsePpk);
-    if (connection_->remote.verifier && connection_->request_certificates) write_certificate_request(out, *connection_->remote.verifier);
+    if (connection_->remote.verifier && connection_->request_certificates)
+      write_certificate_request(out, *connection_->remote.verifier);
   }
 
   // Not longer than what it answers: nobody is worth more to an attacker than he pays.

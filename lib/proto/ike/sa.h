@@ -180,9 +180,9 @@ struct Handshake {
   std::uint32_t child_spi = 0;
   bool peer_childless = false;
   bool certificate_wanted = false;  // by the peer
-  QuestionId question{};           // of the initiator
-  Opening opening;                 // its ticket until the gateway has refused it
-  std::optional<Session> session;  // responder: of the ticket that resumes this
+  QuestionId question{};            // of the initiator
+  Opening opening;                  // its ticket until the gateway has refused it
+  std::optional<Session> session;   // responder: of the ticket that resumes this
   std::optional<Secret> psk;
   HashNumbers peer_hashes;
   std::shared_ptr<Signing> signing;
