@@ -63,12 +63,10 @@ std::string& name_of(TrojanUser& user, const std::string& made) {
 std::uint32_t& level_of(TrojanUser& user, std::uint32_t) { return user.level; }
 constexpr std::string_view taken(const TrojanUser&) { return "password: another user has this password"; }
 
-// Which of the two sizes it must have the inbound knows: it refuses a configuration with another, and never finds one
-// that came later.
 absl::StatusOr<std::string> key_of(const ShadowsocksUser& user) {
   const Secret key = shadowsocks_user_key(user);
-  if (key.size() == 16 || key.size() == 32) return std::string(as_text(key.span()));
-  return absl::InvalidArgumentError("password: Base64 of 16 or 32 random bytes, as the method has it, is wanted");
+  if (!key.empty()) return std::string(as_text(key.span()));
+  return absl::InvalidArgumentError("password: Base64 of random bytes is wanted, as many as the method has it");
 }
 std::string& name_of(ShadowsocksUser& user, const std::string& made) {
   if (user.email.empty()) user.email = made;
@@ -118,8 +116,12 @@ struct InboundUsers::State {
   std::vector<Attached> attached;
 };
 
-InboundUsers::InboundUsers(std::size_t kind, std::uint32_t level)
-    : kind_(kind), level_(level), live_(std::make_shared<chain::Users>()), state_(std::make_unique<State>()) {}
+InboundUsers::InboundUsers(std::size_t kind, std::uint32_t level, std::size_t key_size)
+    : kind_(kind),
+      level_(level),
+      key_size_(key_size),
+      live_(std::make_shared<chain::Users>()),
+      state_(std::make_unique<State>()) {}
 InboundUsers::~InboundUsers() = default;
 
 absl::Status InboundUsers::add(const InboundUser& given) {
@@ -127,6 +129,11 @@ absl::Status InboundUsers::add(const InboundUser& given) {
   InboundUser user = given;
   auto key = std::visit([](const auto& u) { return key_of(u); }, user);
   if (!key.ok()) return key.status();
+  if (key_size_ != 0 && key->size() != key_size_) {
+    return absl::InvalidArgumentError("password: Base64 of " + std::to_string(key_size_) +
+                                      " random bytes is wanted, as the inbound's method has it; found " +
+                                      std::to_string(key->size()));
+  }
   const std::lock_guard lock(state_->mutex);
   if (state_->keys.contains(*key)) {
     return absl::AlreadyExistsError(std::visit([](const auto& u) { return std::string(taken(u)); }, user));
@@ -192,6 +199,7 @@ struct Known {
   std::uint32_t level;
   std::string_view list;
   std::vector<InboundUser> users;
+  std::size_t key_size = 0;  // of each one's credential, in bytes; 0: any
 };
 
 template <typename User>
@@ -212,7 +220,10 @@ std::optional<Known> known_by(const VmessInbound& inbound) { return known(inboun
 std::optional<Known> known_by(const ShadowsocksInbound& inbound) {
   // All who know the password are one.
   if (inbound.users.empty()) return std::nullopt;
-  return known(inbound.users, "clients");
+  Known out = known(inbound.users, "clients");
+  const auto method = shadowsocks::parse_method(inbound.method);
+  if (method && shadowsocks::has_identities(*method)) out.key_size = key_size(*method);
+  return out;
 }
 std::optional<Known> known_by(const DokodemoInbound&) { return std::nullopt; }
 
@@ -245,7 +256,7 @@ absl::StatusOr<std::shared_ptr<Ledger>> Ledger::create(const NodeOptions& option
     if (std::holds_alternative<VmessInbound>(inbound.settings)) out.replays = std::make_shared<vmess::Replays>();
     const auto known = std::visit([](const auto& settings) { return known_by(settings); }, inbound.settings);
     if (!known) continue;
-    out.users = std::make_unique<InboundUsers>(known->kind, known->level);
+    out.users = std::make_unique<InboundUsers>(known->kind, known->level, known->key_size);
     for (std::size_t i = 0; i < known->users.size(); ++i) {
       const absl::Status status = out.users->add(known->users[i]);
       if (status.ok()) continue;

@@ -63,6 +63,28 @@ TEST_CASE("ledger: users are known by name, and by a credential that is theirs a
   CHECK(message_of(twice.status()) == "inbounds[0].settings.clients[1].id: another user has this id");
 }
 
+TEST_CASE("ledger: a Shadowsocks user's key is as long as the inbound's method has it") {
+  constexpr const char* k16 = "AAECAwQFBgcICQoLDA0ODw==";
+  constexpr const char* k32 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+  const auto with = [](const char* method, const char* key) {
+    return options_of(
+        {{.tag = "ss",
+          .settings = ShadowsocksInbound{
+              .method = method, .password = Secret(key), .users = {{.password = Secret(key), .email = "a@test"}}}}});
+  };
+  const auto ledger = *Ledger::create(with("2022-blake3-aes-128-gcm", k16));
+  InboundUsers& users = *ledger->users("ss");
+  CHECK(message_of_add(users, ShadowsocksUser{.password = Secret(k32), .email = "b@test"}) ==
+        "password: Base64 of 16 random bytes is wanted, as the inbound's method has it; found 32");
+  CHECK(message_of_add(users, ShadowsocksUser{.password = Secret("no Base64"), .email = "b@test"})
+            .starts_with("password: Base64 of random bytes"));
+  CHECK(message_of_add(users, ShadowsocksUser{.password = Secret(k16), .email = "b@test"}) ==
+        "password: another user has this key");
+  CHECK_FALSE(users.find("b@test"));
+  const auto wrong = Ledger::create(with("2022-blake3-aes-256-gcm", k16));
+  CHECK(message_of(wrong.status()).starts_with("inbounds[0].settings.clients[0].password: Base64 of 32 random bytes"));
+}
+
 // Instances on executors of their own, here simulated ones, of one ledger.
 struct Worker {
   Worker(const NodeOptions& options, const std::shared_ptr<Ledger>& ledger) {

@@ -34,8 +34,8 @@ struct CredentialTable {
 // The users of one inbound.
 class InboundUsers {
  public:
-  // `level`: of accounts that have none of their own.
-  explicit InboundUsers(std::size_t kind, std::uint32_t level);
+  // `level`: of accounts that have none of their own. `key_size`: of the users' keys, in bytes; 0: they have none.
+  InboundUsers(std::size_t kind, std::uint32_t level, std::size_t key_size = 0);
   ~InboundUsers();
 
   // Fails when the credential is malformed, not of the inbound's protocol, or another user's, or the name is taken. The
@@ -56,6 +56,7 @@ class InboundUsers {
   struct State;
   std::size_t kind_;
   std::uint32_t level_;
+  std::size_t key_size_;
   std::shared_ptr<chain::Users> live_;
   std::unique_ptr<State> state_;
 };
