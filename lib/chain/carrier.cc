@@ -9,6 +9,7 @@
 #include "winze/layer/mux_carrier.h"
 #include "winze/layer/sing_conduit.h"
 #include "winze/proto/mux/cool.h"
+#include "winze/proto/mux/error.h"
 #include "winze/proto/mux/sing.h"
 
 namespace winze::chain {
@@ -37,11 +38,12 @@ std::shared_ptr<const Inbound> inbound_of(const Inbound& carrier, const Connecti
 }
 
 struct Carriage : std::enable_shared_from_this<Carriage> {
-  Carriage(Environment& env, const Inbound& served, const Connection& carrier_connection, std::uint32_t level,
+  Carriage(Environment& env, const Inbound& served, const Connection& carrier_connection, const ProxyRequest& request,
            absl::AnyInvocable<void(std::error_code)> on_done)
       : environment(env),
-        inbound(inbound_of(served, carrier_connection, level)),
+        inbound(inbound_of(served, carrier_connection, request.level)),
         known(carrier_connection),
+        datagrams_only(request.datagrams_only),
         done(std::move(on_done)) {}
 
   void start(StreamPtr stream) {
@@ -78,6 +80,7 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   void accepted(mux::Carrier::Accepted sub) {
     Connection connection = known;
     connection.destination = sub.opening.destination;
+    if (datagrams_only && sub.stream) return refuse(std::move(connection), *sub.stream);
     const auto place = sessions.emplace(sessions.end());
     auto on_done = [weak = weak_from_this(), place] {
       if (const auto self = weak.lock()) self->ended(place);
@@ -86,6 +89,13 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
                                          std::move(sub.conduit), std::move(on_done))
                          : serve_carried(environment, inbound, std::move(connection), std::move(sub.stream),
                                          std::move(on_done));
+  }
+
+  void refuse(Connection connection, Stream& stream) {
+    stream.abort();
+    connection.stage = "mux";
+    connection.error = mux::Errc::kDatagramsOnly;
+    if (inbound->on_end) inbound->on_end(connection);
   }
 
   void ended(std::list<Pending>::iterator place) {
@@ -118,6 +128,7 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
   Environment& environment;
   std::shared_ptr<const Inbound> inbound;
   Connection known;
+  bool datagrams_only;
   absl::AnyInvocable<void(std::error_code)> done;
   Pending opening;
   std::optional<mux::Carrier> carrier;
@@ -133,9 +144,9 @@ bool is_carrier(const Destination& destination) {
 }
 
 Pending serve_carrier(Environment& environment, const std::shared_ptr<const Inbound>& inbound,
-                      const Connection& carrier, std::uint32_t level, StreamPtr stream,
+                      const Connection& carrier, const ProxyRequest& request, StreamPtr stream,
                       absl::AnyInvocable<void(std::error_code)> done) {
-  auto carriage = std::make_shared<Carriage>(environment, *inbound, carrier, level, std::move(done));
+  auto carriage = std::make_shared<Carriage>(environment, *inbound, carrier, request, std::move(done));
   carriage->start(std::move(stream));
   return Pending([carriage] { carriage->cancel(); });
 }

@@ -78,20 +78,21 @@ struct Session : std::enable_shared_from_this<Session> {
     if (proxy->is_forward()) return start_forward();
     connection.destination = proxy->request().destination;
     connection.user = proxy->request().user;
-    if (!admit()) return;
-    if (!carried && is_carrier(connection.destination)) {
-      return inbound->mux.accepts ? grant_carrier() : refuse("mux", Errc::kRefusedPolicy);
-    }
+    const bool carrier = !carried && is_carrier(connection.destination);
+    if (!admit(carrier ? Asking::kCarrier : Asking::kConnection)) return;
+    if (carrier) return inbound->mux.accepts ? grant_carrier() : refuse("mux", Errc::kRefusedPolicy);
     connection.destination.network == Network::kUdp ? open_conduit() : dial();
   }
 
   // Whether the user is served; if not it is being refused.
-  bool admit() {
+  bool admit(Asking asking = Asking::kConnection) {
     if (!inbound->users || connection.user.empty()) return true;
-    Users::Decision decision = inbound->users->admit(environment, connection.user, connection.source.address,
-                                                     [weak = weak_from_this()](std::error_code error) {
-                                                       if (const auto self = weak.lock()) self->dismiss(error);
-                                                     });
+    Users::Decision decision = inbound->users->admit(
+        environment, connection.user, connection.source.address,
+        [weak = weak_from_this()](std::error_code error) {
+          if (const auto self = weak.lock()) self->dismiss(error);
+        },
+        asking);
     account.user = std::move(decision.admission);
     if (!decision.error) return true;
     connection.detail = std::move(decision.detail);
@@ -118,7 +119,7 @@ struct Session : std::enable_shared_from_this<Session> {
 
   void start_carrier() {
     step = serve_carrier(
-        environment, inbound, connection, proxy->request().level, std::move(client),
+        environment, inbound, connection, proxy->request(), std::move(client),
         [self = shared_from_this()](std::error_code error) { error ? self->fail("mux", error) : self->end(); });
     connection.outbound = "mux";
   }

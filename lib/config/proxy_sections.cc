@@ -330,8 +330,9 @@ node::OutboundOptions read_outbound(ObjectReader& object) {
       protocol != "freedom" && protocol != "direct" && protocol != "blackhole" && protocol != "block";
   if (out.mux.enabled && !has_server) object.fail("mux", "\"" + protocol + "\" has no server that could take it apart");
   const auto* vless = std::get_if<node::VlessOutbound>(&out.settings);
-  if (out.mux.enabled && vless != nullptr && vless->user.vision) {
-    object.fail("mux", "the flow xtls-rprx-vision is for connections that are not multiplexed");
+  if (out.mux.enabled && vless != nullptr && vless->user.vision && out.mux.concurrency != 0) {
+    object.fail("mux",
+                "streams with the flow xtls-rprx-vision are not multiplexed; \"concurrency\": -1 leaves them out");
   }
   read_target_strategy(object);
   return out;

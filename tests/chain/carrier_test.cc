@@ -211,6 +211,44 @@ TEST_CASE("carrier: datagrams for one destination, or with addresses for everyon
   }
 }
 
+TEST_CASE("carrier: one of a user with a flow carries datagrams alone") {
+  Fixture f;
+  auto users = std::make_shared<vless::UserTable>();
+  users->add(kId, {.name = "peer", .flow = vless::Flow::kVision});
+  f.inbound->make_proxy = [&f, users](const Connection&) {
+    return std::make_unique<vless::ServerCodec>(users, vless::ServerOptions{.random = &f.sim.environment().random});
+  };
+  auto [near, far] = memory_pair(f.sim.environment());
+  Pending session = serve(f.sim.environment(), f.inbound, std::move(far), [] {});
+  std::optional<mux::Carrier> carrier;
+  open_codec(f.sim.environment(), std::move(near), std::make_unique<vless::ClientCodec>(kId, mux::cool_destination()),
+             1s,
+             [&](Opened opened) {
+               carrier.emplace(f.sim.environment(), std::move(opened.stream),
+                               std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{}, nullptr,
+                               [](std::error_code) {});
+             })
+      .detach();
+  f.sim.run_ready();
+  StreamPtr stream = carrier->open_stream({.destination = Destination("a.test", 80)});
+  stream->write(Buffer::copy_of("x"), [](std::error_code) {});
+  Reading reading;
+  reading.start(*stream);
+  const Destination to("192.0.2.1", 53, Network::kUdp);
+  const ConduitPtr conduit = carrier->open_conduit({.destination = to, .datagrams = true});
+  CHECK(test::send(*conduit, "x", to));
+  f.sim.run_ready();
+  CHECK(reading.error == mux::Errc::kReset);
+  CHECK(f.dialer->dials.empty());
+  CHECK(f.dialer->opens.size() == 1);
+  REQUIRE(f.records.size() == 1);
+  CHECK(f.records[0].error == mux::Errc::kDatagramsOnly);
+  CHECK(f.records[0].destination == Destination("a.test", 80));
+  carrier.reset();
+  session.cancel();
+  f.sim.run_ready();
+}
+
 TEST_CASE("carrier: a client that breaks the protocol loses it") {
   Fixture f;
   auto [near, far] = memory_pair(f.sim.environment());

@@ -231,6 +231,32 @@ TEST_CASE("users: limits of connections and of addresses, in the record's words"
   CHECK(f.connect("::ffff:192.0.2.1").server != nullptr);
 }
 
+TEST_CASE("users: carriers have a limit of their own, and end with their user") {
+  Fixture f;
+  f.users->add("alice", 0, {.limits = {.connections = 1}});
+  std::vector<std::error_code> dismissed;
+  const auto ask = [&](Asking asking) {
+    return f.users->admit(
+        f.sim.environment(), "alice", *IpAddress::parse("192.0.2.1"),
+        [&](std::error_code error) { dismissed.push_back(error); }, asking);
+  };
+  auto carrier = ask(Asking::kCarrier);
+  auto connection = ask(Asking::kConnection);
+  CHECK(carrier.admission);
+  CHECK(connection.admission);
+  CHECK(f.alice().connections == 1);
+  CHECK(f.alice().connections_total == 1);
+  CHECK(ask(Asking::kConnection).detail == "1 of 1");
+  CHECK(ask(Asking::kCarrier).detail == "1 of 1 carriers");
+  carrier.admission.reset();
+  CHECK(f.alice().connections == 1);
+  carrier = ask(Asking::kCarrier);
+  CHECK(carrier.admission);
+  f.users->remove("alice");
+  f.sim.run_ready();
+  CHECK(dismissed == std::vector<std::error_code>(2, UserErrc::kRemoved));
+}
+
 TEST_CASE("users: a quota passes to the byte, then ends all connections") {
   Fixture f;
   f.users->add("alice", 0, {.limits = {.quota = 100}});

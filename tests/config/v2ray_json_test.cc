@@ -119,7 +119,7 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {outbound(vless + R"({}, "mux": {"enabled": true, "concurrency": 1025})"), "mux.concurrency"},
       {outbound(R"("protocol": "vless", "settings": {"address": "h", "port": 1, "id": "x", "encryption": "none",)"
                 R"("flow": "xtls-rprx-vision"}, "streamSettings": {"security": "tls"}, "mux": {"enabled": true})"),
-       "outbounds[0].mux: the flow xtls-rprx-vision"},
+       "outbounds[0].mux: streams with the flow xtls-rprx-vision"},
       {outbound(vless + R"({}, "mux": {"enabled": true, "xudpProxyUDP443": "maybe"})"), "xudpProxyUDP443"},
       {outbound(vless + R"({}, "mux": {"enabled": true, "protocol": "spdy"})"), "mux.protocol"},
       {outbound(vless + R"({}, "mux": {"enabled": true, "padding": true})"), "mux.padding: not of mux.cool"},

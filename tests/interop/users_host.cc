@@ -1,6 +1,6 @@
 // A host that embeds a node and changes its users from a thread of its own, as told on standard input:
 //
-//   remove TAG NAME | limit TAG NAME UP DOWN QUOTA | add TAG ID NAME | statistics
+//   remove TAG NAME | limit TAG NAME UP DOWN QUOTA | add TAG CREDENTIAL NAME | statistics
 //
 // Each is answered by one line, "ok" or what went wrong. The first line says "listening".
 #include <asio/io_context.hpp>
@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -27,7 +28,26 @@ int fail(const absl::Status& status) {
   return 1;
 }
 
-std::string answer(node::Ledger& ledger, const std::string& line) {
+// A user of the protocol of the inbound at `tag`.
+std::optional<node::InboundUser> make_user(const node::NodeOptions& options, std::string_view tag,
+                                           const std::string& credential, const std::string& name) {
+  for (const node::InboundOptions& inbound : options.inbounds) {
+    if (inbound.tag != tag) continue;
+    const auto& settings = inbound.settings;
+    const Secret secret(credential);
+    if (std::holds_alternative<node::VlessInbound>(settings)) return node::VlessUser{.id = credential, .email = name};
+    if (std::holds_alternative<node::VmessInbound>(settings)) return node::VmessUser{.id = credential, .email = name};
+    if (std::holds_alternative<node::TrojanInbound>(settings)) {
+      return node::TrojanUser{.password = secret, .email = name};
+    }
+    if (std::holds_alternative<node::ShadowsocksInbound>(settings)) {
+      return node::ShadowsocksUser{.password = secret, .email = name};
+    }
+  }
+  return std::nullopt;
+}
+
+std::string answer(const node::NodeOptions& options, node::Ledger& ledger, const std::string& line) {
   std::istringstream words(line);
   std::string command, tag, name;
   words >> command;
@@ -44,9 +64,11 @@ std::string answer(node::Ledger& ledger, const std::string& line) {
     words >> name >> terms.limits.up >> terms.limits.down >> terms.limits.quota;
     return users->update(name, terms) ? "ok" : "nobody";
   }
-  node::VlessUser user;
-  words >> user.id >> user.email;
-  const absl::Status status = users->add(user);
+  std::string credential;
+  words >> credential >> name;
+  const auto user = make_user(options, tag, credential, name);
+  if (!user) return "no user of that protocol";
+  const absl::Status status = users->add(*user);
   return status.ok() ? "ok" : std::string(message_of(status));
 }
 
@@ -74,7 +96,8 @@ int main(int, char** argv) {
   if (absl::Status status = (*instance)->listen(); !status.ok()) return fail(status);
   std::thread loop([&] { context.run(); });
   std::cout << "listening" << std::endl;
-  for (std::string line; std::getline(std::cin, line);) std::cout << answer(**ledger, line) << std::endl;
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << answer(config->options, **ledger, line) << std::endl;
   asio::post(context, [&] { (*instance)->stop(Duration(0), [] {}); });
   loop.join();
   return 0;

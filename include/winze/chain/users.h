@@ -42,7 +42,7 @@ struct UserStatistics {
   UserTerms terms;
   std::uint64_t up = 0;  // bytes of payload, of open connections too
   std::uint64_t down = 0;
-  std::uint64_t connections = 0;  // open
+  std::uint64_t connections = 0;  // open; of a carrier its streams, and not the carrier
   std::uint64_t connections_total = 0;
   std::uint64_t refused = 0;    // connections, on account of the terms
   std::uint64_t addresses = 0;  // that open connections come from
@@ -65,6 +65,9 @@ class Admission {
   std::shared_ptr<Link> link_;
   Meter meter_;
 };
+
+// What asks for admission.
+enum class Asking : std::uint8_t { kConnection, kCarrier };
 
 class Users {
  public:
@@ -94,7 +97,7 @@ class Users {
   // `dismiss` is called, once at most, when the session is to end: on its executor, never inside a call, and not after
   // the admission is gone.
   Decision admit(Environment& environment, std::string_view name, const IpAddress& from,
-                 absl::AnyInvocable<void(std::error_code)> dismiss);
+                 absl::AnyInvocable<void(std::error_code)> dismiss, Asking asking = Asking::kConnection);
 
  private:
   struct User;

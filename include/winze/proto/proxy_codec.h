@@ -17,6 +17,8 @@ struct ProxyRequest {
   std::string user;
   // V2Ray's policy level of that account.
   std::uint32_t level = 0;
+  // Of a carrier (multiplexing): it may carry datagrams, and no streams.
+  bool datagrams_only = false;
 };
 
 // Why a request is not served. Protocols map it to their own code.

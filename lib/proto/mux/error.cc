@@ -15,6 +15,7 @@ constexpr TableCategory::Row kRows[] = {
     {static_cast<int>(Errc::kReset), "the peer has broken the stream off"},
     {static_cast<int>(Errc::kCarrierEnded), "the connection that carried the stream has ended"},
     {static_cast<int>(Errc::kRefused), "the server refused the stream"},
+    {static_cast<int>(Errc::kDatagramsOnly), "streams of a user with a flow are not multiplexed"},
     {static_cast<int>(Errc::kNestedMux), "multiplexing within a multiplexed connection"},
     {static_cast<int>(Errc::kBadName), "the destination's host name cannot be sent"},
 };

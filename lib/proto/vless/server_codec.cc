@@ -78,12 +78,14 @@ std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
   if (!parse_addons(addons, flow)) return Errc::kBadAddons;
   flow_ = flow.empty() ? Flow::kNone : Flow::kVision;
   if (flow_ == Flow::kNone) {
-    if (flow_of_user != Flow::kNone && (command == kTcp || command == kMux)) return Errc::kMissingFlow;
+    if (flow_of_user != Flow::kNone && command == kTcp) return Errc::kMissingFlow;
   } else {
-    if (flow != kVisionName || flow_of_user != Flow::kVision || command != kTcp) return Errc::kUnsupportedFlow;
+    const bool carries = command == kTcp || command == kMux;
+    if (flow != kVisionName || flow_of_user != Flow::kVision || !carries) return Errc::kUnsupportedFlow;
   }
   if (command == kMux) {
     request_.destination = mux::cool_destination();
+    request_.datagrams_only = flow_of_user == Flow::kVision;
     return {};
   }
   if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;

@@ -243,6 +243,10 @@ TEST_CASE("vless with a flow: who may ask for it, and who must") {
                       {Flow::kVision, "00", 1, Errc::kMissingFlow},
                       {Flow::kVision, "00", 2, {}},
                       {Flow::kVision, vision, 2, Errc::kUnsupportedFlow},
+                      {Flow::kVision, vision, 3, {}},
+                      {Flow::kVision, "00", 3, {}},
+                      {Flow::kNone, "00", 3, {}},
+                      {Flow::kNone, vision, 3, Errc::kUnsupportedFlow},
                       {Flow::kNone, vision, 1, Errc::kUnsupportedFlow},
                       {Flow::kVision, "03 0a01 78", 1, Errc::kUnsupportedFlow}};
   for (const Row& row : rows) {
@@ -256,6 +260,8 @@ TEST_CASE("vless with a flow: who may ask for it, and who must") {
     CHECK(end.error == row.error);
     CHECK_FALSE(codec.is_stranger(end.error));
     CHECK(end.opened == !row.error);
+    // A user with a flow multiplexes datagrams alone.
+    CHECK(codec.request().datagrams_only == (row.command == 3 && row.users == Flow::kVision));
   }
   ServerCodec without(user_with(Flow::kVision));
   test::CodecEnd end(without);

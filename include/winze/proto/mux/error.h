@@ -15,6 +15,7 @@ enum class Errc {
   kReset = 201,      // the peer has broken the sub-stream off
   kCarrierEnded,     // the connection that carried the sub-stream has ended
   kRefused,          // the server did not open the sub-stream
+  kDatagramsOnly,    // a stream on a carrier that may carry only datagrams
   kNestedMux = 301,  // a carrier within a carrier
   kBadName,          // the destination's name cannot be sent: empty, longer than 255 bytes, or malformed
 };

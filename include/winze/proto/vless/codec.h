@@ -5,7 +5,9 @@
 //   response  u8 version = 0 | u8 n | addons (n) | payload ...
 //
 // Commands: 1 TCP, 2 UDP (the payload is datagrams, see datagram.h), 3 MUX (no port and address follow; stands for the
-// host of winze/proto/mux/cool.h, and has no flow here). Addons are a protobuf message {1: string flow, 2: bytes seed}.
+// host of winze/proto/mux/cool.h). Addons are a protobuf message {1: string flow, 2: bytes seed}.
+// A user who has a flow may multiplex datagrams alone, with the flow or without: of streams together it would hide
+// nothing. So Xray's clients send all their datagrams.
 // The one flow, xtls-rprx-vision, is for TCP over TLS 1.3: it pads the beginning of an inner TLS connection and leaves
 // the outer TLS when the inner one carries its data (StreamCodec::may_leave_below), so that nothing is sealed twice and
 // the relay may join the sockets.
