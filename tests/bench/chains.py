@@ -1,11 +1,12 @@
 """The chains that proxy.py compares, and who runs each: two processes of one maker, a client role and a server role."""
+import base64
 import os
 import pathlib
 import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
-from harness import (HOST, PASSWORD, PEERS, PROTOCOLS, TLS, Running, client, free_port, listener, proxy_client,
+from harness import (HOST, MAKERS, PASSWORD, PEERS, PROTOCOLS, TLS, UUID, Running, client, free_port, listener, proxy_client,
                      proxy_server, wait_port)
 
 
@@ -16,9 +17,10 @@ class Chain:
     def __init__(self, protocol, kind, peers, security=None, mux=False, udp=False, vision=False):
         self.protocol, self.kind, self.peers = protocol, kind, peers
         self.security, self.mux, self.udp, self.vision = security, mux, udp, vision
+        # The 2022 edition takes keys.
+        self.password = base64.b64encode(b"winze benchmarks").decode() if "2022-" in (security or "") else PASSWORD
 
 
-XRAY = str(PEERS / "xray")
 CHAINS = {
     # VLESS over each kind of stream.
     "tcp": Chain("vless", "tcp", ["v2ray", "haproxy"]),
@@ -27,11 +29,12 @@ CHAINS = {
     "ws": Chain("vless", "ws", ["v2ray"]),
     "ws-tls": Chain("vless", "ws-tls", ["v2ray"]),
     # The other protocols.
-    "vmess-gcm": Chain("vmess", "tcp", ["v2ray", "xray"], "aes-128-gcm", udp=True),
-    "vmess-chacha": Chain("vmess", "tcp", ["v2ray", "xray"], "chacha20-poly1305"),
+    "vmess-gcm": Chain("vmess", "tcp", ["v2ray", "xray", "singbox"], "aes-128-gcm", udp=True),
+    "vmess-chacha": Chain("vmess", "tcp", ["v2ray", "xray", "singbox"], "chacha20-poly1305"),
     "vmess-ws-tls": Chain("vmess", "ws-tls", ["v2ray", "xray"], "aes-128-gcm"),
-    "ss-gcm": Chain("shadowsocks", "tcp", ["v2ray", "ss-libev", "xray"], "aes-256-gcm", udp=True),
-    "trojan": Chain("trojan", "tls", ["v2ray", "trojan", "xray"]),
+    "ss-gcm": Chain("shadowsocks", "tcp", ["v2ray", "ss-libev", "xray", "singbox"], "aes-256-gcm", udp=True),
+    "ss-2022": Chain("shadowsocks", "tcp", ["xray", "singbox"], "2022-blake3-aes-128-gcm", udp=True),
+    "trojan": Chain("trojan", "tls", ["v2ray", "trojan", "xray", "singbox"]),
     "mux8": Chain("vless", "tcp", ["v2ray", "xray"], mux=True),
 }
 
@@ -40,8 +43,8 @@ def missing(maker, chain):
     """Why `maker` is not in this run; nothing when it is."""
     if CHAINS[chain].protocol not in PROTOCOLS:
         return f"{CHAINS[chain].protocol} is not among the protocols here"
-    programs = {"winze": None, "haproxy": "haproxy", "ss-libev": "ss-server", "xray": XRAY}
-    program = programs.get(maker, maker)
+    programs = {"winze": None, "haproxy": "haproxy", "ss-libev": "ss-server"}
+    program = programs[maker] if maker in programs else MAKERS[maker]()[0]
     return f"{program} is not there" if program and not shutil.which(program) else None
 
 
@@ -51,7 +54,7 @@ class Working:
     def __init__(self, stage, maker, name, origin):
         self.stage, self.maker, self.chain, self.name = stage, maker, CHAINS[name], f"{maker}-{name}"
         server_port, self.door = free_port(), free_port()
-        start = {"haproxy": self.start_haproxy, "ss-libev": self.start_libev, "trojan": self.start_trojan}
+        start = {"haproxy": self.start_haproxy, "ss-libev": self.start_libev, "trojan": self.start_trojan, "singbox": self.start_singbox}
         self.roles = start.get(maker, self.start_v2ray)(server_port, origin)
 
     def start_v2ray(self, server_port, origin):
@@ -63,6 +66,9 @@ class Working:
             # It does not serve loopback addresses otherwise.
             server["outbounds"][0]["settings"] = {"finalRules": [{"action": "allow"}]}
         outbound = proxy_client(c.protocol, server_port, c.kind, security=c.security)
+        if c.protocol == "shadowsocks":
+            server["inbounds"][0]["settings"]["password"] = c.password
+            outbound["settings"]["servers"][0]["password"] = c.password
         if c.vision:
             server["inbounds"][0]["settings"]["clients"][0]["flow"] = "xtls-rprx-vision"
             outbound["settings"]["vnext"][0]["users"][0]["flow"] = "xtls-rprx-vision"
@@ -72,6 +78,23 @@ class Working:
         return {"server": self.stage.start(self.maker, server, [server_port], f"{self.name}-server"),
                 "client": self.stage.start(self.maker, client([door], outbound), [self.door], f"{self.name}-client")}
 
+    def start_singbox(self, server_port, origin):
+        c = self.chain
+        inbound = {"type": c.protocol, "listen": HOST, "listen_port": server_port}
+        outbound = {"type": c.protocol, "server": HOST, "server_port": server_port}
+        secrets = {"shadowsocks": ({"method": c.security, "password": c.password},) * 2,
+                   "vmess": ({"users": [{"uuid": UUID}]}, {"uuid": UUID, "security": c.security}),
+                   "trojan": ({"users": [{"password": PASSWORD}]}, {"password": PASSWORD})}[c.protocol]
+        inbound, outbound = inbound | secrets[0], outbound | secrets[1]
+        if c.kind == "tls":
+            inbound["tls"] = {"enabled": True, "certificate_path": str(TLS / "a.pem"), "key_path": str(TLS / "a.key")}
+            outbound["tls"] = {"enabled": True, "server_name": "a.test", "certificate_path": str(TLS / "root.pem")}
+        door = {"type": "direct", "listen": HOST, "listen_port": self.door, "override_address": HOST,
+                "override_port": origin}
+        server, leading = {"inbounds": [inbound], "outbounds": [{"type": "direct"}]}, {"inbounds": [door], "outbounds": [outbound]}
+        return {"server": self.stage.start(self.maker, server, [server_port], f"{self.name}-server"),
+                "client": self.stage.start(self.maker, leading, [self.door], f"{self.name}-client")}
+
     def run(self, role, command, port):
         process = Running(command, self.stage.folder / f"{self.name}-{role}.log")
         self.stage.running.append(process)
@@ -79,7 +102,7 @@ class Working:
         return process
 
     def start_libev(self, server_port, origin):
-        common = ["-k", PASSWORD, "-m", self.chain.security, "-u"]
+        common = ["-k", self.chain.password, "-m", self.chain.security, "-u"]
         server = ["ss-server", "-s", HOST, "-p", str(server_port), *common]
         tunnel = ["ss-tunnel", "-s", HOST, "-p", str(server_port), "-b", HOST, "-l", str(self.door),
                   "-L", f"{HOST}:{origin}", *common]

@@ -25,7 +25,7 @@ CPU = ("cpu down", "cpu up")
 # What issue readers look for: (figure, peer, kinds, bound). Throughput and connections: at least; the rest: at most.
 KINDS = ("tcp", "tls", "ws", "ws-tls")
 IN_TLS = ("vmess-ws-tls", "trojan")
-BARE = ("vmess-gcm", "vmess-chacha", "ss-gcm", "mux8")
+BARE = ("vmess-gcm", "vmess-chacha", "ss-gcm", "ss-2022", "mux8")
 TARGETS = [
     *((name, "v2ray", ("tls", "ws", "ws-tls"), ">=", 4.0) for name in BULK),
     *((name, "v2ray", ("tcp",), ">=", 2.0) for name in BULK),
@@ -36,7 +36,7 @@ TARGETS = [
     *((name, "best", (*BARE, *IN_TLS), ">=", 1.7) for name in BULK),
     *((name, "v2ray", IN_TLS, ">=", 4.0) for name in BULK),
     *((name, "best", (*BARE, *IN_TLS), "<=", 0.6) for name in CPU),
-    ("connections", "ss-libev", ("ss-gcm",), ">=", 1.2), ("packets", "best", ("vmess-gcm", "ss-gcm"), ">=", 2.0),
+    ("connections", "ss-libev", ("ss-gcm",), ">=", 1.2), ("packets", "best", ("vmess-gcm", "ss-gcm", "ss-2022"), ">=", 2.0),
 ]
 # MiB of either process: (figure, chains, bound).
 MEMORY = [("idle", (*KINDS, *BARE, *IN_TLS), 6), ("idle 1000", ("tcp", "ws", *BARE), 12),

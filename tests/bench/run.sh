@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
-#   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray where go_peers.sh has built it, carrying the
-#           same load over the same chains; --chains NAMES takes some of them
+#   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray and sing-box where go_peers.sh has built them,
+#           carrying the same load over the same chains; --chains NAMES takes some of them
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
 #   ike     IKE handshakes: winze as the gateway beside charon, under the same load over loopback; in process with both
 #           ends on one core; memory and wake-ups of idle tunnels
