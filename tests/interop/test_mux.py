@@ -18,7 +18,7 @@ def ids(value):
     return "-".join(str(v) for v in (value.values() if isinstance(value, dict) else value))
 
 
-def start_pair(stage, makers, kind="tcp", protocol="vless", **mux):
+def start_pair(stage, makers, kind="tcp", protocol="vless", flow=None, **mux):
     """Client and server, multiplexed; returns the client's SOCKS port."""
     for maker in makers:
         require_maker(maker)
@@ -28,8 +28,12 @@ def start_pair(stage, makers, kind="tcp", protocol="vless", **mux):
     if makers[1] == "xray":
         # Without this it keeps such clients from addresses of private networks.
         server["outbounds"][0]["settings"] = {"finalRules": [{"action": "allow"}]}
-    stage.start(makers[1], server, [server_port], "server")
+    if flow:
+        server["inbounds"][0]["settings"]["clients"][0]["flow"] = flow
+    stage.server = stage.start(makers[1], server, [server_port], "server")
     outbound = proxy_client(protocol, server_port, kind, security=security)
+    if flow:
+        outbound["settings"]["vnext"][0]["users"][0]["flow"] = flow
     outbound["mux"] = {"enabled": True, "concurrency": 8} | mux
     inbound = listener("socks", socks, auth="noauth", udp=True, ip=HOST)
     stage.start(makers[0], client([inbound], outbound), [socks], "client")
@@ -92,3 +96,27 @@ def test_xudp(stage, origin, files, hashes, echo, makers, mux):
         association.send(b"from elsewhere", HOST, first.port)
         assert association.receive()[1] == (HOST, first.other_port)
         association.check_many(second, window=16)
+
+
+FLOW = "xtls-rprx-vision"
+
+
+@pytest.mark.parametrize("mux", [None, 4])
+@pytest.mark.parametrize("makers", XRAY_PAIRS, ids="-".join)
+def test_xudp_with_the_flow(stage, origin, files, hashes, echo, makers, mux):
+    """Vision leaves datagrams to XUDP: Xray's clients send them so always. Streams go by themselves."""
+    settings = {"concurrency": -1, "xudpConcurrency": mux} if mux else {"enabled": False}
+    socks = start_pair(stage, makers, "tls", flow=FLOW, **settings)
+    transfer(socks, origin, files, hashes, "16m.bin")
+    server = echo()
+    with Association(socks) as association:
+        association.check_many(server, count=2000, window=16)
+
+
+@pytest.mark.parametrize("maker", ["xray"])
+def test_streams_of_a_user_with_the_flow_are_not_multiplexed(stage, origin, maker):
+    require_maker(maker)
+    socks = start_pair(stage, (maker, "winze"), "tls", flow=FLOW)
+    result = curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin", seconds=10)
+    assert result.returncode != 0 and not result.stdout
+    assert "streams of a user with a flow are not multiplexed" in stage.server.log
