@@ -306,14 +306,19 @@ def record_request(stage, method):
     door = free_port()
     config = client([listener("dokodemo-door", door, address=HOST, port=echo_port)], outbound(fake.port, method))
     process = stage.start("winze", config, [door])
+
+    def wait_for(count):
+        deadline = time.monotonic() + 3
+        while len(asked) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    # One connection is that of the harness, which asks for nothing.
+    wait_for(1)
     with socket.create_connection((HOST, door)) as s:
         s.sendall(b"hello")
-        deadline = time.monotonic() + 5
-        # One connection is that of the harness, which sends no more than the opening.
-        while len(asked) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(2)
     process.stop()
-    return max(asked, key=len)
+    return asked[-1]
 
 
 def talk(port, request):

@@ -16,7 +16,9 @@ import harness
 from harness import HOST, free_port, listener
 from packets import Association
 
-SECONDS = 15
+SECONDS = 6  # of a round
+ROUNDS = 4  # at most
+LEAK = 150  # bytes a connection, on average
 WORKERS = 12
 
 
@@ -119,7 +121,7 @@ def settle(watched, seconds=40):
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("protocol,kind,mux", [("vmess", "ws-tls", 8)])
+@pytest.mark.parametrize("protocol,kind,mux", [("vless", "tls", 8)])
 def test_nothing_is_left_of_a_heavy_load(stage, origin, echo, tmp_path, protocol, kind, mux):
     port, plain, muxed = free_port(), free_port(), free_port()
     security = harness.PROTOCOLS[protocol].securities[0]
@@ -143,17 +145,22 @@ def test_nothing_is_left_of_a_heavy_load(stage, origin, echo, tmp_path, protocol
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
             return sum(pool.map(lambda seed: load([plain, muxed], origin, server_echo, seconds, seed), range(WORKERS)))
 
-    run(SECONDS / 4)
+    run(SECONDS)
     settle(watched)
-    before = [(one.descriptors(), one.process.rss_kib()) for one in watched]
-    done = run(SECONDS)
-    settle(watched)
-    print(f"{done} connections, {sum(one.bytes() for one in watched) >> 20} MiB")
-    assert done > 20 * SECONDS
-    for one, (descriptors, rss) in zip(watched, before):
-        print(f"{one.file.stem}: descriptors {descriptors} -> {one.descriptors()}, "
-              f"RSS {rss} -> {one.process.rss_kib()} KiB")
-    for one, (descriptors, rss) in zip(watched, before):
-        assert one.descriptors() == descriptors, one.file.stem
-        # What the allocator keeps differs by chance; what a connection leaks shows in thousands of them.
-        assert one.process.rss_kib() < rss + 3072, one.file.stem
+    descriptors = [one.descriptors() for one in watched]
+    # What the allocator keeps follows the highest load so far, and levels off. What connections leave behind adds up
+    # in every round. (Not VMess: its server remembers every request for minutes, against replays.)
+    growth = [[] for _ in watched]
+    for _ in range(ROUNDS):
+        memory = [one.process.rss_kib() for one in watched]
+        done = run(SECONDS)
+        settle(watched)
+        assert done > 20 * SECONDS
+        assert [one.descriptors() for one in watched] == descriptors
+        for i, one in enumerate(watched):
+            growth[i].append((one.process.rss_kib() - memory[i]) * 1024 // done)
+        print(f"{done} connections, {sum(one.bytes() for one in watched) >> 20} MiB so far; bytes kept a connection, "
+              f"round by round: {growth}")
+        if all(min(rounds) < LEAK for rounds in growth):
+            return
+    raise AssertionError(f"memory grew in each of {ROUNDS} rounds, bytes a connection: {growth}")
