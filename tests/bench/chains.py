@@ -91,7 +91,8 @@ class Working:
             outbound["tls"] = {"enabled": True, "server_name": "a.test", "certificate_path": str(TLS / "root.pem")}
         door = {"type": "direct", "listen": HOST, "listen_port": self.door, "override_address": HOST,
                 "override_port": origin}
-        server, leading = {"inbounds": [inbound], "outbounds": [{"type": "direct"}]}, {"inbounds": [door], "outbounds": [outbound]}
+        server = {"inbounds": [inbound], "outbounds": [{"type": "direct"}]}
+        leading = {"inbounds": [door], "outbounds": [outbound]}
         return {"server": self.stage.start(self.maker, server, [server_port], f"{self.name}-server"),
                 "client": self.stage.start(self.maker, leading, [self.door], f"{self.name}-client")}
 
