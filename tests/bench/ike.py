@@ -1,6 +1,6 @@
 """IKE handshakes over loopback: winze's ipsec_gateway beside strongSwan's charon, each in a namespace of its own, under the
 same load. The clients are ike_load's, of winze's engine: IKE_SA_INIT, IKE_AUTH, and a DELETE each; no child SA (RFC
-6023), so that no kernel and no data plane is measured, and charon runs without a kernel interface for ESP. Interleaved
+6023), so that no kernel and no data plane is measured. Interleaved
 rounds; the ratios of the medians are what counts, that of the responder's CPU time first: the rate is shared with the
 load wherever there are not cores enough for both. Started by run.sh, as root.
 """
@@ -109,7 +109,7 @@ def main():
                 responder.close()
     medians = {key: [statistics.median(column) for column in zip(*values)] for key, values in figures.items()}
     print(f"\n{datetime.date.today()}, {os.cpu_count()} cores; load: ike_load over loopback, 16 handshakes at once, each with its DELETE and "
-          f"no child SA; charon without an ESP kernel interface, its logs off; medians of {rounds} interleaved rounds of {count}\n")
+          f"no child SA; its kernel interface unused, charon's logs off; medians of {rounds} interleaved rounds of {count}\n")
     print(f"{'':<22}{'winze':>10}{'charon':>10}{'winze/charon':>14}")
     for auth, title in (("psk", "PSK + X25519"), ("ecdsa", "ECDSA-P256 + X25519")):
         (rate, cpu), (other_rate, other_cpu) = medians["winze", auth], medians["charon", auth]
