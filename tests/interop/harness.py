@@ -363,6 +363,15 @@ def fetch_sha256(url, *arguments, seconds=120):
     return digest.hexdigest()
 
 
+def transfer(socks, origin, files, hashes, name="16m.bin"):
+    """A file down and up through a SOCKS5 port, whole."""
+    proxy = ["-x", f"socks5h://{HOST}:{socks}"]
+    url = f"http://{HOST}:{origin.port}"
+    assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
+    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
+    assert result.stdout.decode() == hashes[name], result.stderr
+
+
 def sha256_of(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

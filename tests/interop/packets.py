@@ -109,6 +109,14 @@ class Association:
 
         return run
 
+    def check_full_cone(self, first, second):
+        """One socket serves both Echoes, and answers may come from anywhere."""
+        for server in (first, second):
+            server.check(self.exchange(server))
+        assert first.sources == second.sources and len(first.sources) == 1
+        self.send(b"from elsewhere", HOST, first.port)
+        assert self.receive()[1] == (HOST, first.other_port)
+
     def check_many(self, server, count=10000, largest=1400, window=16):
         """Sends so many datagrams of 1 to `largest` bytes to an Echo, and takes the answers: all of them, in order. No
         more than `window` are on their way, so that no queue between overflows and none may be missing."""

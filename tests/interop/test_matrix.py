@@ -3,7 +3,7 @@ roles, and winze with itself: a file down and up, and 10,000 datagrams."""
 import pytest
 
 import harness
-from harness import HOST, PROTOCOLS, curl, fetch_sha256, free_port, listener
+from harness import HOST, PROTOCOLS, free_port, listener, transfer
 from packets import Association
 
 PAIRS = [("winze", "v2ray"), ("v2ray", "winze"), ("winze", "winze")]
@@ -24,14 +24,6 @@ def cases():
                         continue
                     words = [name, security, kind, *makers]
                     yield pytest.param(name, security, kind, makers, id="-".join(word for word in words if word))
-
-
-def transfer(socks, origin, files, hashes, name):
-    proxy = ["-x", f"socks5h://{HOST}:{socks}"]
-    url = f"http://{HOST}:{origin.port}"
-    assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
-    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
-    assert result.stdout.decode() == hashes[name], result.stderr
 
 
 @pytest.mark.parametrize("protocol,security,kind,makers", cases())

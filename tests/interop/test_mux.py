@@ -4,7 +4,7 @@ import concurrent.futures
 import pytest
 
 from harness import (HOST, PROTOCOLS, client, curl, fetch_sha256, free_port, listener, proxy_client, proxy_server,
-                     require_maker)
+                     require_maker, transfer)
 from packets import Association
 
 PAIRS = [("winze", "v2ray"), ("v2ray", "winze"), ("winze", "winze")]
@@ -38,14 +38,6 @@ def start_pair(stage, makers, kind="tcp", protocol="vless", flow=None, **mux):
     inbound = listener("socks", socks, auth="noauth", udp=True, ip=HOST)
     stage.start(makers[0], client([inbound], outbound), [socks], "client")
     return socks
-
-
-def transfer(socks, origin, files, hashes, name):
-    proxy = ["-x", f"socks5h://{HOST}:{socks}"]
-    url = f"http://{HOST}:{origin.port}"
-    assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
-    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
-    assert result.stdout.decode() == hashes[name], result.stderr
 
 
 def cases():
@@ -89,12 +81,7 @@ def test_xudp(stage, origin, files, hashes, echo, makers, mux):
     transfer(socks, origin, files, hashes, "16m.bin")
     first, second = echo(), echo()
     with Association(socks) as association:
-        for server in (first, second):
-            server.check(association.exchange(server))
-        # One socket for both, and answers from anywhere: full cone.
-        assert first.sources == second.sources and len(first.sources) == 1
-        association.send(b"from elsewhere", HOST, first.port)
-        assert association.receive()[1] == (HOST, first.other_port)
+        association.check_full_cone(first, second)
         association.check_many(second, window=16)
 
 

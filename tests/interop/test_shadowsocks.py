@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness import (HOST, TLS, Running, client, curl, fetch_sha256, free_port, listener, require_program,
-                     wait_port)
+                     transfer, wait_port)
 from packets import Association
 
 AEAD = ["aes-128-gcm", "aes-256-gcm", "chacha20-ietf-poly1305", "xchacha20-ietf-poly1305"]
@@ -98,14 +98,6 @@ def cases():
             yield pytest.param(method, "winze", peer, id=f"{method}-winze-{peer}")
             yield pytest.param(method, peer, "winze", id=f"{method}-{peer}-winze")
     yield pytest.param("xchacha20-ietf-poly1305", "winze", "winze", id="xchacha20-winze-winze")
-
-
-def transfer(port, origin, files, hashes, name="16m.bin"):
-    proxy = ["-x", f"socks5h://{HOST}:{port}"]
-    url = f"http://{HOST}:{origin.port}"
-    assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
-    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
-    assert result.stdout.decode() == hashes[name], result.stderr
 
 
 def exchange_datagrams(port, echo, count=10000):

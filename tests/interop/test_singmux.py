@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness import HOST, UUID, RawServer, client, curl, fetch_sha256, free_port, listener, vless_out, vless_server
+from harness import (HOST, UUID, RawServer, client, curl, fetch_sha256, free_port, listener, vless_out,
+                     vless_server, transfer)
 from packets import Association
 
 PAIRS = [("winze", "singbox"), ("singbox", "winze"), ("winze", "winze")]
@@ -52,14 +53,6 @@ def start_pair(stage, makers, protocol, padding=False, **numbers):
     return socks
 
 
-def transfer(socks, origin, files, hashes, name):
-    proxy = ["-x", f"socks5h://{HOST}:{socks}"]
-    url = f"http://{HOST}:{origin.port}"
-    assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
-    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
-    assert result.stdout.decode() == hashes[name], result.stderr
-
-
 @pytest.mark.parametrize("padding", [False, True], ids=["plain", "padded"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
@@ -68,12 +61,7 @@ def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, proto
     transfer(socks, origin, files, hashes, "16m.bin")
     first, second = echo(), echo()
     with Association(socks) as association:
-        for server in (first, second):
-            server.check(association.exchange(server))
-        # One socket for both, and answers from anywhere: full cone.
-        assert first.sources == second.sources and len(first.sources) == 1
-        association.send(b"from elsewhere", HOST, first.port)
-        assert association.receive()[1] == (HOST, first.other_port)
+        association.check_full_cone(first, second)
         association.check_many(second, count=2000)
 
 

@@ -3,20 +3,12 @@ sing-box that go_peers.sh builds, in both roles."""
 import pytest
 
 import harness
-from harness import HOST, UUID, curl, fetch_sha256, free_port, listener
+from harness import HOST, UUID, free_port, listener, transfer
 from packets import Association
 
 
 def socks_inbound(port):
     return listener("socks", port, auth="noauth", udp=True, ip=HOST)
-
-
-def transfer(socks, origin, files, hashes):
-    proxy = ["-x", f"socks5h://{HOST}:{socks}"]
-    url = f"http://{HOST}:{origin.port}"
-    assert fetch_sha256(f"{url}/16m.bin", *proxy) == hashes["16m.bin"]
-    result = curl(*proxy, "-T", str(files / "16m.bin"), f"{url}/up", "-H", "Expect:")
-    assert result.stdout.decode() == hashes["16m.bin"], result.stderr
 
 
 def winze_client(stage, port, socks, security, sealed=False, encoding="None"):
