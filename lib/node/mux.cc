@@ -29,8 +29,11 @@ Cool::Udp443 udp443_of(MuxOptions::Udp443 policy) {
 }
 
 DialerPtr over_sing(Environment& environment, const SingMuxOptions& options, DialerPtr below) {
-  // In the same order.
-  const auto protocol = static_cast<mux::sing::Protocol>(options.protocol);
+  using Named = SingMuxOptions::Protocol;
+  using mux::sing::Protocol;
+  const Protocol protocol = options.protocol == Named::kSmux    ? Protocol::kSmux
+                            : options.protocol == Named::kYamux ? Protocol::kYamux
+                                                                : Protocol::kHttp2;
   return mux::sing::client({.protocol = protocol,
                             .padding = options.padding,
                             .max_connections = options.max_connections,

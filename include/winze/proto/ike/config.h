@@ -154,8 +154,8 @@ struct Connection {
   bool fragmentation = true;
   std::uint16_t fragment_size = 1280;  // of IP packets (RFC 7383 section 2.5.1)
   Unique unique = Unique::kNo;
-  SendCertificate send_certificate =
-      SendCertificate::kAlways;  // some clients have a certificate to check, but do not ask
+  // Some clients want to see a certificate, and do not ask for it.
+  SendCertificate send_certificate = SendCertificate::kAlways;
   bool request_certificates = true;
   bool childless = true;  // as responder: takes an IKE SA without a child
   // As initiator: asks for tickets, each of which begins one more IKE SA without key exchange, certificates or EAP; as
