@@ -19,6 +19,8 @@ strongswan_packages=(
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins
   libcharon-extauth-plugins
 )
+# Others of the IKE tests.
+ike_packages=(freeradius)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -20,7 +20,7 @@ for argument in "$@"; do
 done
 
 packages=("${build_packages[@]}" "${test_packages[@]}")
-if [ -n "$peers" ]; then packages+=("${peer_packages[@]}" "${strongswan_packages[@]}"); fi
+if [ -n "$peers" ]; then packages+=("${peer_packages[@]}" "${strongswan_packages[@]}" "${ike_packages[@]}"); fi
 install_missing "${packages[@]}"
 if [ -n "$peers" ] && { [ "$(id -u)" != 0 ] || ! ip netns list >/dev/null 2>&1; }; then
   echo "Note: not root, or no network namespaces here. Tests that need them say so and are skipped (with CI set they fail)."

@@ -40,23 +40,24 @@ SETTINGS = """charon {{
             socket = {socket}
         }}
         {off}
+        {plugins}
     }}
 }}
 """
 
 
-def settings(log, socket, user_space=True, extra="", keys=False, quiet=False):
-    """strongswan.conf; quiet: nothing in the log."""
+def settings(log, socket, user_space=True, extra="", keys=False, quiet=False, plugins=""):
+    """strongswan.conf; quiet: nothing in the log. `extra` and `plugins` are lines for their sections."""
     off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
     level, cfg, verbose = (-1, -1, -1) if quiet else (1, 2, 4 if keys else 2)
-    return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, level=level, cfg=cfg, verbose=verbose,
+    return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, plugins=plugins, level=level, cfg=cfg, verbose=verbose,
                            libipsec=5 if user_space else "no")
 
 
 class StrongSwan:
     """charon in `space`, with `config` as its swanctl.conf; `pki` (Pki) gives the certificates and keys."""
 
-    def __init__(self, space, folder, config, pki=None, extra="", user_space=True, keys=False, quiet=False):
+    def __init__(self, space, folder, config, pki=None, user_space=True, **options):
         require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
         self.folder = pathlib.Path(folder) / f"charon-{space.name}"
         self.space = space
@@ -66,7 +67,7 @@ class StrongSwan:
         if pki is not None:
             pki.copy_to(swanctl)
         (swanctl / "swanctl.conf").write_text(config)
-        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, extra, keys, quiet))
+        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, **options))
         script = f"mount -t tmpfs tmpfs /run; exec {CHARON}"
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
         self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "env",

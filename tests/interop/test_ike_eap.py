@@ -3,6 +3,7 @@ import pytest
 
 from ike_cases import Cases, bring_up
 from ike_sites import config, far_connection, merge, near_connection
+from radius import OF_STRONGSWAN, Radius
 from strongswan import Pki
 
 CASES = Cases(__file__)
@@ -46,12 +47,13 @@ def use(sites, role):
         sites.transfer(to=address)
 
 
-def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=False, **swan):
+def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=False, of_client=None, **swan):
     near, far = ends(role, method, client, gateway)
     if legacy:
         near["legacy"] = "yes"
     near_pki, far_pki = pki_of(sites, role)
-    of_near, of_far = (secrets, merge(secrets, POOL)) if role == "client" else (merge(secrets, POOL), secrets)
+    of_client, of_gateway = of_client or secrets, merge(secrets, POOL)
+    of_near, of_far = (of_client, of_gateway) if role == "client" else (of_gateway, of_client)
     bring_up(sites, role, near, far, near_pki, far_pki, of_near, of_far, **swan)
     if role == "gateway":
         assert "(EAP: carol" in sites.winze.log, sites.winze.log
@@ -68,17 +70,79 @@ def mschapv2(sites, role):
 
 @both_roles
 def tls_1_2(sites, role):
-    """strongSwan 5.9 ends its TLS 1.3 without the commitment of RFC 9190, which winze insists on."""
+    """What strongSwan 5.9 has by default."""
     up(sites, role, "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}})
     use(sites, role)
     assert "TLS 1.2" in sites.swan.log, sites.swan.log[-4000:]
 
 
 @case
-def tls_1_3_without_a_commitment(sites):
+def tls_1_3_before_its_rfc(sites):
+    """strongSwan 5.9.8 can be told to use TLS 1.3, as a draft had it: the MSK is TLS-Exporter("client EAP encryption", "", 128)
+    where RFC 9190 has ("EXPORTER_EAP_TLS_Key_Material", 0x0d, 128), and no commitment goes with it. As a client it crashes
+    when one comes, so only its gateway is tried."""
     near, far = ends("client", "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}})
     refused(sites, "client", near, far, *pki_of(sites, "client"), SECRETS, merge(SECRETS, POOL), extra="tls {\n version_max = 1.3\n }")
     assert "TLS 1.3" in sites.swan.log and "EAP success before the method has ended" in sites.winze.log, sites.winze.log
+
+
+@case
+def tls_1_3_of_freeradius(sites):
+    """RFC 9190, led by FreeRADIUS, to which strongSwan's gateway passes EAP on: its MSK is in AUTH."""
+    pki = Pki(sites.folder / "pki").issue("b").issue("radius").issue("carol", "email:carol@client.test")
+    carol, gateway, server = (pki.give(sites.folder / f"end-{name}", name) for name in ("carol", "b", "radius"))
+    radius = Radius(sites.far, sites.folder, server, "radius")
+    sites.stack.callback(radius.stop)
+    near, far = ends("client", "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test", "aaa_id": "radius.test"}})
+    far["remote"]["auth"] = "eap-radius"
+    bring_up(sites, "client", near, far, carol, gateway, SECRETS, merge(SECRETS, POOL), plugins=OF_STRONGSWAN)
+    use(sites, "client")
+    assert 'TLS-Session-Version = "TLS 1.3"' in radius.log and "Commitment Message" in radius.log, radius.log[-4000:]
+
+
+# --- with a PPK too (RFC 8784): what EAP proves, it proves with the key mixed in ---
+
+PPK = merge(SECRETS, {"secrets": {"ppk-1": {"id": "one", "secret": "0x" + "5a" * 32}}})
+ONE = {"ppk_id": "one"}
+MUST = ONE | {"ppk_required": "yes"}
+
+
+@both_roles
+def mschapv2_and_a_ppk(sites, role):
+    up(sites, role, "mschapv2", MUST, MUST, PPK)
+    assert "using PPK for PPK_ID 'one'" in sites.swan.log, sites.swan.log[-4000:]
+    use(sites, role)
+    # What comes after has it in its keys too.
+    sites.swan.ctl("--rekey", "--ike", "home")
+    sites.wait_winze(" rekeyed")
+    use(sites, role)
+
+
+@both_roles
+def tls_alone_and_a_ppk(sites, role):
+    """A method that proves both ends, and its MSK."""
+    own = "b" if role == "client" else "a"
+    client = {"local": {"certs": "carol.pem", "eap_id": None}, "remote": {"auth": "eap-tls", "id": f"{own}.test"}} | MUST
+    up(sites, role, "tls", client, {"local": {"auth": "eap-tls"}, "remote": {"id": "*@client.test", "eap_id": None}} | MUST, PPK)
+    assert "using PPK for PPK_ID 'one'" in sites.swan.log, sites.swan.log[-4000:]
+    use(sites, role)
+
+
+@both_roles
+def mschapv2_and_a_ppk_of_the_client_alone(sites, role):
+    """A wish, and the client proves itself without it as well (NO_PPK_AUTH)."""
+    up(sites, role, "mschapv2", ONE, secrets=SECRETS, of_client=PPK)
+    assert "using PPK" not in sites.swan.log or "NO_PPK_AUTH" in sites.swan.log, sites.swan.log[-4000:]
+    use(sites, role)
+
+
+@both_roles
+def mschapv2_and_ppks_that_differ(sites, role):
+    near, far = ends(role, "mschapv2", MUST, MUST)
+    other = merge(PPK, {"secrets": {"ppk-1": {"secret": "0x" + "a5" * 32}}})
+    of_near, of_far = (PPK, merge(other, POOL)) if role == "client" else (merge(PPK, POOL), other)
+    refused(sites, role, near, far, *pki_of(sites, role), of_near, of_far)
+    assert "AUTHENTICATION_FAILED" in sites.winze.log or "AUTH does not fit" in sites.winze.log, sites.winze.log
 
 
 @both_roles
