@@ -3,7 +3,8 @@
 # against peers of other makes. Installs what is missing by apt.
 #   --fast        unit tests alone
 #   --no-peers    without the interop suite
-#   --peers=all   also against the peers that are built from source (Xray, sing-box), which takes some minutes once
+#   --peers=all   also against the peers that are built from source (Xray, sing-box, shadowsocks-rust), which takes
+#                 some minutes once
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/packages.sh
@@ -14,7 +15,7 @@ for argument in "$@"; do
     --fast) fast=yes peers= ;;
     --no-peers) peers= ;;
     --peers=all) built=yes ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "unknown option $argument; see --help" >&2; exit 2 ;;
   esac
 done
@@ -59,7 +60,7 @@ if [ -z "$fast" ]; then
 fi
 
 if [ -n "$peers" ]; then
-  if [ -n "$built" ]; then step "peers built from source" bash tests/interop/go_peers.sh; fi
+  if [ -n "$built" ]; then step "peers built from source" bash tests/interop/built_peers.sh; fi
   echo "== interop"
   /usr/bin/python3 -m pytest -q -ra tests/interop 2>&1 | tee "$log" || true
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }

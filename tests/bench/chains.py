@@ -32,8 +32,8 @@ CHAINS = {
     "vmess-gcm": Chain("vmess", "tcp", ["v2ray", "xray", "singbox"], "aes-128-gcm", udp=True),
     "vmess-chacha": Chain("vmess", "tcp", ["v2ray", "xray", "singbox"], "chacha20-poly1305"),
     "vmess-ws-tls": Chain("vmess", "ws-tls", ["v2ray", "xray"], "aes-128-gcm"),
-    "ss-gcm": Chain("shadowsocks", "tcp", ["v2ray", "ss-libev", "xray", "singbox"], "aes-256-gcm", udp=True),
-    "ss-2022": Chain("shadowsocks", "tcp", ["xray", "singbox"], "2022-blake3-aes-128-gcm", udp=True),
+    "ss-gcm": Chain("shadowsocks", "tcp", ["v2ray", "ss-libev", "xray", "singbox", "ss-rust"], "aes-256-gcm", udp=True),
+    "ss-2022": Chain("shadowsocks", "tcp", ["xray", "singbox", "ss-rust"], "2022-blake3-aes-128-gcm", udp=True),
     "trojan": Chain("trojan", "tls", ["v2ray", "trojan", "xray", "singbox"]),
     "mux8": Chain("vless", "tcp", ["v2ray", "xray"], mux=True),
 }
@@ -43,7 +43,7 @@ def missing(maker, chain):
     """Why `maker` is not in this run; nothing when it is."""
     if CHAINS[chain].protocol not in PROTOCOLS:
         return f"{CHAINS[chain].protocol} is not among the protocols here"
-    programs = {"winze": None, "haproxy": "haproxy", "ss-libev": "ss-server"}
+    programs = {"winze": None, "haproxy": "haproxy", "ss-libev": "ss-server", "ss-rust": str(PEERS / "ssserver")}
     program = programs[maker] if maker in programs else MAKERS[maker]()[0]
     return f"{program} is not there" if program and not shutil.which(program) else None
 
@@ -54,7 +54,8 @@ class Working:
     def __init__(self, stage, maker, name, origin):
         self.stage, self.maker, self.chain, self.name = stage, maker, CHAINS[name], f"{maker}-{name}"
         server_port, self.door = free_port(), free_port()
-        start = {"haproxy": self.start_haproxy, "ss-libev": self.start_libev, "trojan": self.start_trojan, "singbox": self.start_singbox}
+        start = {"haproxy": self.start_haproxy, "ss-libev": self.start_libev, "ss-rust": self.start_rust, "trojan": self.start_trojan,
+                 "singbox": self.start_singbox}
         self.roles = start.get(maker, self.start_v2ray)(server_port, origin)
 
     def start_v2ray(self, server_port, origin):
@@ -108,6 +109,14 @@ class Working:
         tunnel = ["ss-tunnel", "-s", HOST, "-p", str(server_port), "-b", HOST, "-l", str(self.door),
                   "-L", f"{HOST}:{origin}", *common]
         return {"server": self.run("server", server, server_port), "client": self.run("client", tunnel, self.door)}
+
+    def start_rust(self, server_port, origin):
+        common = {"server": HOST, "server_port": server_port, "method": self.chain.security, "password": self.chain.password,
+                  "mode": "tcp_and_udp"}
+        door = {"protocol": "tunnel", "local_address": HOST, "local_port": self.door, "forward_address": HOST,
+                "forward_port": origin, "mode": "tcp_and_udp"}
+        return {"server": self.stage.start("ssserver", common, [server_port], f"{self.name}-server"),
+                "client": self.stage.start("sslocal", common | {"locals": [door]}, [self.door], f"{self.name}-client")}
 
     def start_trojan(self, server_port, origin):
         ssl = {"alpn": ["http/1.1"], "session_ticket": True, "reuse_session": True}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh SUITE [--json FILE] [--quick]: side-by-side runs against peers of other makes; prints ratios of medians.
-#   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray and sing-box where go_peers.sh has built them,
-#           carrying the same load over the same chains; --chains NAMES takes some of them
+#   proxy   winze, v2ray 4.34, haproxy, shadowsocks-libev, trojan, and Xray, sing-box and shadowsocks-rust where
+#           tests/interop/built_peers.sh has built them, carrying the same load over the same chains; --chains NAMES takes
+#           some of them
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
 #   ike     IKE handshakes: winze as the gateway beside charon, under the same load over loopback; in process with both
 #           ends on one core; memory and wake-ups of idle tunnels
@@ -13,7 +14,7 @@ case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
   ike) packages=("${strongswan_packages[@]}") targets=(ike_bench ike_load ipsec_gateway) ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
 install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"

@@ -39,15 +39,16 @@ def require_program(name):
     require(shutil.which(name), f"{name} is not installed")
 
 
-# How each maker's program runs a configuration. v2ray and trojan are Debian's; go_peers.sh builds the two behind them.
+# How each maker's program runs a configuration. v2ray and trojan are Debian's; built_peers.sh builds those behind them.
 MAKERS = {"winze": lambda: [str(BIN / "winze"), "run", "-c"],
           "v2ray": lambda: ["v2ray", "-config"], "trojan": lambda: ["trojan", "-c"],
-          "xray": lambda: [str(PEERS / "xray"), "run", "-c"], "singbox": lambda: [str(PEERS / "sing-box"), "run", "-c"]}
+          "xray": lambda: [str(PEERS / "xray"), "run", "-c"], "singbox": lambda: [str(PEERS / "sing-box"), "run", "-c"],
+          "ssserver": lambda: [str(PEERS / "ssserver"), "-c"], "sslocal": lambda: [str(PEERS / "sslocal"), "-c"]}
 
 
 def require_maker(maker):
     program = MAKERS[maker]()[0]
-    hint = ": bash tests/interop/go_peers.sh builds it" if program.startswith(str(PEERS)) else ""
+    hint = ": bash tests/interop/built_peers.sh builds it" if program.startswith(str(PEERS)) else ""
     require(shutil.which(program), f"{program} is not there{hint}")
 
 

@@ -61,6 +61,11 @@ def start_server(stage, maker, port, method, users=()):
         if users:
             server["users"] = [sing_user(password) for password in users]
         return stage.start(maker, {"inbounds": [server], "outbounds": [{"type": "direct"}]}, [port], "server")
+    if maker == "rust":
+        server = {"server": HOST, "server_port": port, "method": method, "password": key_for(method), "mode": "tcp_and_udp"}
+        if users:
+            server["users"] = [sing_user(password) for password in users]
+        return stage.start("ssserver", {"servers": [server]}, [port], "server")
     settings = {"clients": [{"password": password, "email": f"{i}@example"} for i, password in enumerate(users)]}
     config = client([inbound(port, method, **(settings if users else {}))], freedom(maker))
     return stage.start(maker, config, [port], "server")
@@ -75,6 +80,10 @@ def start_client(stage, maker, port, server_port, method, password=None):
         out = {"type": "shadowsocks", "server": HOST, "server_port": server_port, "method": method, "password": password}
         config = {"inbounds": [{"type": "socks", "listen": HOST, "listen_port": port}], "outbounds": [out]}
         return stage.start(maker, config, [port], "client")
+    if maker == "rust":
+        config = {"server": HOST, "server_port": server_port, "method": method, "password": password, "mode": "tcp_and_udp",
+                  "local_address": HOST, "local_port": port}
+        return stage.start("sslocal", config, [port], "client")
     return stage.start(maker, client([socks(port)], outbound(server_port, method, password)), [port], "client")
 
 
@@ -92,7 +101,7 @@ def start_libev(stage, program, port, method, arguments):
 
 def cases():
     # v2ray's part is in test_matrix.py.
-    peers = {"libev": AEAD, "xray": SIP022, "singbox": SIP022}
+    peers = {"libev": AEAD, "xray": SIP022, "singbox": SIP022, "rust": [*AEAD[:3], *SIP022]}
     for peer, methods in peers.items():
         for method in methods:
             yield pytest.param(method, "winze", peer, id=f"{method}-winze-{peer}")
@@ -115,17 +124,19 @@ def test_streams_and_datagrams(stage, origin, files, hashes, echo, method, clien
     exchange_datagrams(port, echo)
 
 
-@pytest.mark.parametrize("client_maker,server_maker", [("winze", "libev"), ("libev", "winze")])
+@pytest.mark.parametrize("client_maker,server_maker", [("winze", "libev"), ("libev", "winze"), ("winze", "rust"), ("rust", "winze")])
 def test_one_gibibyte(stage, origin, files, hashes, client_maker, server_maker):
+    method = "aes-256-gcm" if "libev" in (client_maker, server_maker) else SIP022[0]
     server_port, port = free_port(), free_port()
-    start_server(stage, server_maker, server_port, "aes-256-gcm")
-    start_client(stage, client_maker, port, server_port, "aes-256-gcm")
+    start_server(stage, server_maker, server_port, method)
+    start_client(stage, client_maker, port, server_port, method)
     transfer(port, origin, files, hashes, "1g.bin")
 
 
 @pytest.mark.parametrize("method", SIP022[:2])
 @pytest.mark.parametrize("client_maker,server_maker", [("winze", "singbox"), ("singbox", "winze"), ("winze", "xray"),
-                                                       ("xray", "winze"), ("winze", "winze")])
+                                                       ("xray", "winze"), ("winze", "rust"), ("rust", "winze"),
+                                                       ("winze", "winze")])
 def test_users(stage, origin, files, hashes, echo, method, client_maker, server_maker):
     """Identity headers: each of two users is served, a third is not."""
     keys = [key_for(method, fill) for fill in (2, 3, 4)]

@@ -1,5 +1,5 @@
 """VMess beyond the matrix: what v2ray 4.34 does not speak (sealed lengths, packetaddr, "zero"), against the Xray and the
-sing-box that go_peers.sh builds, in both roles."""
+sing-box that built_peers.sh builds, in both roles."""
 import pytest
 
 import harness
