@@ -1,4 +1,6 @@
-"""sing-box's multiplexing (smux, yamux, h2mux): winze with sing-box in both roles, and with itself."""
+"""sing-box's multiplexing (smux, yamux, h2mux) over the proxies that carry it: winze with sing-box in both roles, and
+with itself."""
+import base64
 import concurrent.futures
 import pathlib
 import socket
@@ -7,12 +9,47 @@ import time
 
 import pytest
 
-from harness import (HOST, UUID, RawServer, client, curl, fetch_sha256, free_port, listener, vless_out,
-                     vless_server, transfer)
-from packets import Association
+from harness import (HOST, PASSWORD, TLS, UUID, RawServer, client, curl, fetch_sha256, free_port, listener,
+                     proxy_client, proxy_server, transfer)
+from packets import Association, udp_socket
 
-PAIRS = [("winze", "singbox"), ("singbox", "winze"), ("winze", "winze")]
+OTHERS = [("winze", "singbox"), ("singbox", "winze")]
+PAIRS = [*OTHERS, ("winze", "winze")]
 PROTOCOLS = ["smux", "yamux", "h2mux"]
+
+
+class Proxy:
+    """A proxy protocol that carries: for winze by the names of harness.py, for sing-box what its inbound and its
+    outbound say. `password`: of Shadowsocks."""
+
+    def __init__(self, protocol, kind="tcp", security=None, inbound=None, outbound=None, password=None):
+        self.protocol, self.kind, self.security, self.password = protocol, kind, security, password
+        self.inbound = inbound or {"method": security, "password": password}
+        self.outbound = outbound or self.inbound
+
+    def winze_server(self, port):
+        settings = {"password": self.password} if self.password else {}
+        return proxy_server(self.protocol, port, self.kind, security=self.security, settings=settings)
+
+    def winze_out(self, port):
+        out = proxy_client(self.protocol, port, self.kind, security=self.security)
+        if self.password:
+            out["settings"]["servers"][0]["password"] = self.password
+        return out
+
+
+TLS_SERVER = {"enabled": True, "certificate_path": str(TLS / "a.pem"), "key_path": str(TLS / "a.key")}
+TLS_CLIENT = {"enabled": True, "server_name": "a.test", "certificate_path": str(TLS / "root.pem")}
+PROXIES = {
+    "vless": Proxy("vless", inbound={"users": [{"uuid": UUID}]}, outbound={"uuid": UUID, "packet_encoding": ""}),
+    "vmess": Proxy("vmess", security="aes-128-gcm", inbound={"users": [{"uuid": UUID, "alterId": 0}]},
+                   outbound={"uuid": UUID, "security": "aes-128-gcm", "packet_encoding": ""}),
+    "trojan": Proxy("trojan", "tls", inbound={"users": [{"name": "peer", "password": PASSWORD}], "tls": TLS_SERVER},
+                    outbound={"password": PASSWORD, "tls": TLS_CLIENT}),
+    "shadowsocks": Proxy("shadowsocks", security="aes-256-gcm", password=PASSWORD),
+    "shadowsocks-2022": Proxy("shadowsocks", security="2022-blake3-aes-128-gcm",
+                              password=base64.b64encode(bytes(16)).decode()),
+}
 
 
 def multiplex(protocol, padding=False, **numbers):
@@ -20,49 +57,93 @@ def multiplex(protocol, padding=False, **numbers):
     return {"enabled": True, "protocol": protocol, "padding": padding} | (numbers or {"max_connections": 2})
 
 
-def start_server(stage, maker, port, padding=False, enabled=True):
-    """A VLESS server that takes carriers, with padding only those that have it."""
+def start_server(stage, maker, port, padding=False, enabled=True, proxy="vless"):
+    """A server that takes carriers, with padding only those that have it."""
+    proxy = PROXIES[proxy]
     if maker == "winze":
-        config = vless_server(port, "tcp")
+        config = proxy.winze_server(port)
         config["inbounds"][0]["mux"] = {"enabled": enabled, "padding": padding}
     else:
-        inbound = {"type": "vless", "listen": HOST, "listen_port": port, "users": [{"uuid": UUID}],
-                   "multiplex": {"enabled": enabled, "padding": padding}}
+        inbound = {"type": proxy.protocol, "listen": HOST, "listen_port": port,
+                   "multiplex": {"enabled": enabled, "padding": padding}} | proxy.inbound
         config = {"log": {"level": "error"}, "inbounds": [inbound], "outbounds": [{"type": "direct"}]}
     return stage.start(maker, config, [port], f"server-{maker}")
 
 
-def start_client(stage, maker, server_port, socks, mux):
+def start_client(stage, maker, server_port, socks, mux, proxy="vless", door=None):
+    """`door`: a port for UDP, and the one that its datagrams are for."""
+    proxy = PROXIES[proxy]
     if maker == "winze":
         names = {"max_connections": "maxConnections", "min_streams": "minStreams", "max_streams": "maxStreams"}
-        outbound = vless_out(server_port, "tcp") | {"mux": {names.get(k, k): v for k, v in mux.items()}}
-        config = client([listener("socks", socks, auth="noauth", udp=True, ip=HOST)], outbound)
+        outbound = proxy.winze_out(server_port) | {"mux": {names.get(k, k): v for k, v in mux.items()}}
+        inbounds = [listener("socks", socks, auth="noauth", udp=True, ip=HOST)]
+        if door:
+            inbounds.append(listener("dokodemo-door", door[0], address=HOST, port=door[1], network="udp"))
+        config = client(inbounds, outbound)
     else:
+        server = {"server": HOST, "server_port": server_port}
+        outbound = {"type": proxy.protocol, "multiplex": mux} | server | proxy.outbound
         inbound = {"type": "socks", "listen": HOST, "listen_port": socks}
-        outbound = {"type": "vless", "server": HOST, "server_port": server_port, "uuid": UUID, "packet_encoding": "",
-                    "multiplex": mux}
         config = {"log": {"level": "error"}, "inbounds": [inbound], "outbounds": [outbound]}
+        if door:
+            config["inbounds"].append({"type": "direct", "tag": "door", "listen": HOST, "listen_port": door[0],
+                                       "network": "udp", "override_address": HOST, "override_port": door[1]})
+            rule = {"inbound": "door", "action": "route-options", "udp_connect": True}
+            config["route"] = {"rules": [rule]}
     return stage.start(maker, config, [socks], f"client-{maker}")
 
 
-def start_pair(stage, makers, protocol, padding=False, **numbers):
+def start_pair(stage, makers, protocol, padding=False, proxy="vless", door=None, **numbers):
     """Returns the client's SOCKS port."""
     server_port, socks = free_port(), free_port()
-    start_server(stage, makers[1], server_port, padding)
-    start_client(stage, makers[0], server_port, socks, multiplex(protocol, padding, **numbers))
+    start_server(stage, makers[1], server_port, padding, proxy=proxy)
+    start_client(stage, makers[0], server_port, socks, multiplex(protocol, padding, **numbers), proxy, door)
     return socks
 
 
-@pytest.mark.parametrize("padding", [False, True], ids=["plain", "padded"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("makers", PAIRS, ids="-".join)
-def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, protocol, padding):
-    socks = start_pair(stage, makers, protocol, padding)
+def cases():
+    for proxy in PROXIES:
+        for protocol in PROTOCOLS:
+            for padding in (False, True):
+                # What is padded is the same for all three; it is the proxies that cut the pieces, each its own way.
+                if padding and proxy != "vless" and protocol != "smux":
+                    continue
+                for makers in PAIRS if proxy == "vless" else OTHERS:
+                    name = "-".join([*makers, proxy, protocol, *(["padded"] if padding else [])])
+                    yield pytest.param(makers, proxy, protocol, padding, id=name)
+
+
+@pytest.mark.parametrize("makers,proxy,protocol,padding", cases())
+def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, proxy, protocol, padding):
+    socks = start_pair(stage, makers, protocol, padding, proxy)
     transfer(socks, origin, files, hashes, "16m.bin")
     first, second = echo(), echo()
     with Association(socks) as association:
         association.check_full_cone(first, second)
-        association.check_many(second, count=2000)
+        association.check_many(second, count=1000)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("makers", OTHERS, ids="-".join)
+def test_one_gibibyte_and_10000_datagrams(stage, origin, files, hashes, echo, makers, protocol):
+    socks = start_pair(stage, makers, protocol)
+    transfer(socks, origin, files, hashes, "1g.bin")
+    with Association(socks) as association:
+        association.check_many(echo())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("makers", OTHERS, ids="-".join)
+def test_datagrams_for_one(stage, echo, makers, protocol):
+    """They go without addresses."""
+    server, door = echo(), free_port()
+    start_pair(stage, makers, protocol, door=(door, server.port))
+    with udp_socket(HOST) as asking:
+        def exchange(data):
+            asking.sendto(data, (HOST, door))
+            return asking.recv(65535)
+
+        server.check(exchange)
 
 
 def receive(connection, size):
