@@ -73,17 +73,31 @@ def bulk(chain, way, streams, seconds, figures):
         figures[f"cpu {way}"].append((chain.cpu_seconds() - cpu) / (each / GIB))
 
 
-def connections(chain, maker, seconds, figures):
+def connections(chain, seconds, figures):
     cpu = chain.cpu_seconds()
+    rate = load("connections", chain.door, 32, seconds, limit=seconds + 5)[0]
+    figures["connections"].append(rate)
+    figures["cpu conn"].append((chain.cpu_seconds() - cpu) / (rate * seconds) * 1e6)
+
+
+def requests(chain, count, figures):
+    p50, p99 = load("requests", chain.door, count, limit=60)
+    figures["p50"].append(p50)
+    figures["p99"].append(p99)
+
+
+def packets(chain, seconds, figures):
+    figures["packets"].append(load("packets", chain.door, 32, seconds, limit=seconds + 5)[0])
+
+
+def attempt(maker, what, measure, *arguments):
+    """A peer that breaks or stands still has no figure of this round; winze may not."""
     try:
-        rate = load("connections", chain.door, 32, seconds, limit=seconds + 5)[0]
+        measure(*arguments)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         if maker == "winze":
             raise
-        print(f"{chain.name}: connections broke or stood still, so this round has no rate: {error}", flush=True)
-        return
-    figures["connections"].append(rate)
-    figures["cpu conn"].append((chain.cpu_seconds() - cpu) / (rate * seconds) * 1e6)
+        print(f"{maker}: {what} broke or stood still, so this round has no figure: {error}", flush=True)
 
 
 def idle_memory(chain, count):
@@ -109,16 +123,14 @@ def measure_chain(stage, origin, name, makers, sizes):
         for streams in (1, 64):
             for way in ("down", "up"):
                 for maker, chain in working.items():
-                    bulk(chain, way, streams, sizes.seconds, figures[maker])
+                    attempt(maker, f"{name} {way} {streams}", bulk, chain, way, streams, sizes.seconds, figures[maker])
         for maker, chain in working.items():
-            connections(chain, maker, sizes.seconds, figures[maker])
+            attempt(maker, f"{name} connections", connections, chain, sizes.seconds, figures[maker])
         for maker, chain in working.items():
-            p50, p99 = load("requests", chain.door, sizes.requests)
-            figures[maker]["p50"].append(p50)
-            figures[maker]["p99"].append(p99)
+            attempt(maker, f"{name} requests", requests, chain, sizes.requests, figures[maker])
         if CHAINS[name].udp:
             for maker, chain in working.items():
-                figures[maker]["packets"].append(load("packets", chain.door, 32, sizes.seconds)[0])
+                attempt(maker, f"{name} packets", packets, chain, sizes.seconds, figures[maker])
     for chain in working.values():
         chain.stop()
     return {maker: {figure: statistics.median(values) for figure, values in f.items()} for maker, f in figures.items()}
