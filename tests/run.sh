@@ -62,7 +62,8 @@ fi
 if [ -n "$peers" ]; then
   if [ -n "$built" ]; then step "peers built from source" bash tests/interop/built_peers.sh; fi
   echo "== interop"
-  /usr/bin/python3 -m pytest -q -ra tests/interop 2>&1 | tee "$log" || true
+  # Most of a test's time is waiting for deadlines and for processes to start.
+  /usr/bin/python3 -m pytest -q -ra -n 2 --dist loadfile tests/interop 2>&1 | tee "$log" || true
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
   interop_failed=$(($(tally failed) + $(tally error)))
   if ! grep -qE '[0-9]+ passed' "$log"; then interop_failed=$((interop_failed + 1)); fi

@@ -122,6 +122,15 @@ class Running:
         self.process.wait()
 
 
+def wait_text(process, text, count=1, seconds=15):
+    """Until the log of a running process has it so many times."""
+    deadline = time.monotonic() + seconds
+    while process.log.count(text) < count:
+        assert process.process.poll() is None, f"ended: {process.log}"
+        assert time.monotonic() < deadline, f"no {text!r}: {process.log}"
+        time.sleep(0.03)
+
+
 class Stage:
     """Starts processes for one test and stops them all behind it."""
 

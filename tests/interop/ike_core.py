@@ -108,6 +108,7 @@ def rekey_by_peer(sites, role):
 @both_roles
 def rekey_by_time(sites, role):
     """Both ends' lifetimes are short: they meet."""
+    sites.short_lived = True
     times = {"rekey_time": "4s", "over_time": "6s", "rand_time": "1s", "children": {"net": {"rekey_time": "2s", "life_time": "5s", "rand_time": "1s"}}}
     bring_up(sites, role, near_connection(**times), far_connection(**times))
     with sites.carrying():

@@ -126,14 +126,14 @@ class GuestSites(Ends, contextlib.AbstractContextManager):
 
     def __exit__(self, kind, *_):
         """The SAs carried packets; and none is left in the kernel when winze has said its goodbye."""
-        both_up = self.winze and self.winze.process.poll() is None and self.swan.running
-        if kind is not None:
-            print(f"--- {self.folder.name}\n{self.winze.log[-4000:] if self.winze else ''}\n{self.swan.log[-6000:]}")
-        elif both_up:
-            found = self.swan.sas()
-            for way in ("in", "out"):
-                assert sum(int(n) for n in re.findall(rf"^ +{way} +\w+.*?(\d+) packets", found, re.M)) > 0, found
-        self.stack.close()
+        with self.stack:
+            both_up = self.winze and self.winze.process.poll() is None and self.swan.running
+            if kind is not None:
+                print(f"--- {self.folder.name}\n{self.winze.log[-4000:] if self.winze else ''}\n{self.swan.log[-6000:]}")
+            elif both_up and not self.short_lived:
+                found = self.swan.sas()
+                for way in ("in", "out"):
+                    assert sum(int(n) for n in re.findall(rf"^ +{way} +\w+.*?(\d+) packets", found, re.M)) > 0, found
         if self.swan.running:
             self.swan.end()
         left = self.guest.run(": >/run/charon.log; ip xfrm state; ip -batch - <<'END'\nxfrm state flush\nxfrm policy flush\n" + FAR_ADDRESSES + "\nEND")

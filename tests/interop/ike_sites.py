@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from harness import BIN
+from harness import BIN, wait_text
 from spaces import Space, sh
 from strongswan import StrongSwan
 
@@ -50,15 +50,6 @@ STREAM = pathlib.Path(__file__).with_name("tcp_stream.py")
 STREAM_PORT = "5210"
 
 
-def wait_text(process, text, count=1, seconds=15):
-    """Until the log of a running process has it so many times."""
-    deadline = time.monotonic() + seconds
-    while process.log.count(text) < count:
-        assert process.process.poll() is None, f"ended: {process.log}"
-        assert time.monotonic() < deadline, f"no {text!r}: {process.log}"
-        time.sleep(0.03)
-
-
 class Ends:
     """winze in the namespace `near`, a peer in `far`, and what goes between the networks behind them."""
 
@@ -67,6 +58,7 @@ class Ends:
         self.stack = contextlib.ExitStack()
         self.winze = None
         self.streams = None  # the server of tcp_stream.py
+        self.short_lived = False  # SAs may be new ones since they last carried packets
 
     # --- winze ---
 

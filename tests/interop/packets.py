@@ -15,7 +15,7 @@ SIZES = [1, 2, 3, 100, 512, 1000, 1200, 1399, 1400]
 
 def udp_socket(host):
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(5)
+    s.settimeout(10)
     return s
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness import (BIN, HOST, SIGHUP, SIGTERM, TLS, RawServer, client, curl, fetch_sha256, free_port, listener, stream,
-                     vless_out, vless_server)
+                     vless_out, vless_server, wait_text)
 
 
 def tls_get(port, path, extra=()):
@@ -27,13 +27,6 @@ def test_fallback_serves_browsers(stage, origin):
     assert len(answer.stdout.split(b"\r\n\r\n", 1)[1]) == 1024
 
 
-def wait_for_log(process, text, seconds=10):
-    deadline = time.monotonic() + seconds
-    while text not in process.log:
-        assert process.process.poll() is None and time.monotonic() < deadline, process.log
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("where", ["{folder}/in.sock,0600", "@winze-interop-{pid}"])
 def test_unix_sockets(stage, origin, where):
     """An inbound at a Unix socket, with a thread per core, where a fallback of another sends its strangers."""
@@ -41,7 +34,7 @@ def test_unix_sockets(stage, origin, where):
     web = {"listen": address, "protocol": "dokodemo-door", "settings": {"address": HOST, "port": origin.port}}
     process = stage.start("winze", client([web], {"protocol": "freedom"}), [], "web",
                           arguments=("--log-level", "info", "--threads", "4"))
-    wait_for_log(process, "running")
+    wait_text(process, "running")
     stage.start("winze", vless_server(port, "tls", fallbacks=[{"dest": address.split(",")[0]}]), [port], "server")
     for _ in range(8):
         assert tls_get(port, "/1k.bin").stdout.startswith(b"HTTP/1.1 200")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import harness
-from harness import HOST, TLS, UUID, curl, fetch_sha256, free_port, listener
+from harness import HOST, TLS, UUID, curl, fetch_sha256, free_port, listener, wait_text
 
 PAIRS = [("winze", "xray"), ("xray", "winze"), ("winze", "winze")]
 FLOW = "xtls-rprx-vision"
@@ -122,7 +122,7 @@ def test_the_outer_tls_must_be_13(stage, origin, side):
     stage.start("winze", server, [port], "server")
     process = stage.start("winze", client, [socks], "client")
     assert curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin", seconds=10).returncode != 0
-    assert "needs TLS 1.3" in process.log, process.log
+    wait_text(process, "needs TLS 1.3")
 
 
 @pytest.mark.parametrize("kind", ["tcp", "ws-tls"])
