@@ -76,10 +76,12 @@ class CoolDialer final : public Dialer, public std::enable_shared_from_this<Cool
 
  private:
   std::shared_ptr<Pool> pool(std::size_t streams, bool lone) {
-    const Role role = Role::kClient;
+    auto make = [lone, lifetime = options_.lifetime] {
+      return std::make_unique<CoolSession>(Role::kClient, lone, lifetime);
+    };
     return make_pool(environment_, below_,
                      {.carrier = cool_destination(),
-                      .make_session = [role, lone] { return std::make_unique<CoolSession>(role, lone); },
+                      .make_session = std::move(make),
                       .max_streams = streams,
                       .idle = lone ? Duration(1) : PoolOptions().idle});
   }

@@ -8,8 +8,10 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
+from embedded import Host
 from packets import Echo
 from spaces import Space
+from web import Web
 
 SIZES = {"1k.bin": 1 << 10, "16m.bin": 16 << 20, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
 
@@ -40,6 +42,14 @@ def origin(files):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def web(files, tmp_path_factory):
+    """A web server with TLS 1.3 and 1.2."""
+    server = Web(files, tmp_path_factory.mktemp("web"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def stage(tmp_path, request):
     stage = harness.Stage(tmp_path)
@@ -62,6 +72,20 @@ def echo():
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def host(tmp_path):
+    """Makes programs that embed a node."""
+    made = []
+
+    def start(config, port, threads=1):
+        made.append(Host(tmp_path, config, port, threads))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)

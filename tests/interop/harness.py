@@ -104,6 +104,15 @@ class Running:
                 return int(line.split()[1])
         return 0
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def wait_descriptors(self, most, seconds=20):
+        deadline = time.monotonic() + seconds
+        while self.descriptors() > most:
+            assert time.monotonic() < deadline, f"{self.descriptors()} descriptors, {most} before"
+            time.sleep(0.05)
+
     def signal(self, number):
         self.process.send_signal(number)
 

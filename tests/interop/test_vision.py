@@ -1,44 +1,24 @@
 """VLESS's flow xtls-rprx-vision between winze and Xray, in both roles, and winze with itself: inner TLS 1.3 goes around the
 outer TLS, so that the kernel moves it; anything else passes as well."""
+import concurrent.futures
+import contextlib
+import queue
 import re
-import ssl
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
 
 import harness
-from harness import HOST, TLS, UUID, curl, fetch_sha256, free_port, listener, wait_text
+from harness import HOST, TLS, curl, fetch_sha256, free_port, listener, wait_text
+from streams import Tls, by_socks
 
 PAIRS = [("winze", "xray"), ("xray", "winze"), ("winze", "winze")]
 FLOW = "xtls-rprx-vision"
-
-
-@pytest.fixture(scope="module")
-def web(files, tmp_path_factory):
-    """nginx, that serves the files over HTTPS (TLS 1.3 and 1.2) and HTTP; yields its two ports."""
-    harness.require_program("nginx")
-    folder = tmp_path_factory.mktemp("nginx")
-    https, http = free_port(), free_port()
-    config = folder / "nginx.conf"
-    config.write_text(f"""
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_max_body_size 0; sendfile on;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen {HOST}:{http}; listen {HOST}:{https} ssl;
-    ssl_certificate {TLS}/a.pem; ssl_certificate_key {TLS}/a.key; ssl_protocols TLSv1.2 TLSv1.3;
-    root {files};
-  }}
-}}""")
-    process = subprocess.Popen(["nginx", "-c", str(config), "-e", str(folder / "error.log")])
-    harness.wait_port(https, process=process)
-    yield https, http
-    process.terminate()
-    process.wait()
+BULK = 4 << 20
 
 
 def server_config(port, flow=FLOW, **extra):
@@ -62,40 +42,188 @@ def start_pair(stage, makers, **flows):
     return socks
 
 
-def https(socks, port, name, *arguments):
-    return fetch_sha256(f"https://a.test:{port}/{name}", "--cacert", str(TLS / "root.pem"), "-x",
-                        f"socks5://{HOST}:{socks}", "--resolve", f"a.test:{port}:{HOST}", *arguments)
+def through(socks, web):
+    return ["--cacert", str(TLS / "root.pem"), "-x", f"socks5://{HOST}:{socks}", "--resolve", f"a.test:{web.https}:{HOST}"]
 
 
-def spliced(process):
-    """Bytes that the kernel moved, of the largest record in a winze's log."""
+def https(socks, web, name, *arguments):
+    return fetch_sha256(f"https://a.test:{web.https}/{name}", *through(socks, web), *arguments)
+
+
+def spliced(process, more_than=0):
+    """Bytes that the kernel moved, of the largest record in a winze's log, as soon as that is more."""
     for _ in range(50):
-        found = [int(n) for n in re.findall(r" spliced=(\d+)", process.log)]
-        if found:
-            return max(found)
+        found = max(map(int, re.findall(r" spliced=(\d+)", process.log)), default=0)
+        if found > more_than:
+            break
         time.sleep(0.05)
-    return 0
+    return found
+
+
+def check_spliced(stage, makers, more_than):
+    for maker, process in zip(makers, (stage.client, stage.server)):
+        if maker == "winze":
+            assert spliced(process, more_than) > more_than, process.log
 
 
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
 def test_inner_tls_13_goes_around(stage, web, hashes, makers):
     socks = start_pair(stage, makers)
-    assert https(socks, web[0], "1k.bin") == hashes["1k.bin"]
+    assert https(socks, web, "1k.bin") == hashes["1k.bin"]
     # Xray leaves where a write of its own ends with a record, which none of a bulk transfer need do: so a small answer
     # comes first.
-    first = ["-o", "/dev/null", f"https://a.test:{web[0]}/1k.bin"]
-    assert https(socks, web[0], "64m.bin", "--tlsv1.3", *first) == hashes["64m.bin"]
-    for maker, process in zip(makers, (stage.client, stage.server)):
+    first = ["-o", "/dev/null", f"https://a.test:{web.https}/1k.bin"]
+    assert https(socks, web, "64m.bin", "--tlsv1.3", *first) == hashes["64m.bin"]
+    check_spliced(stage, makers, 48 << 20)
+
+
+@pytest.mark.parametrize("makers", PAIRS, ids="-".join)
+def test_an_upload_in_tls_13_goes_around(stage, web, files, hashes, makers):
+    socks = start_pair(stage, makers)
+    # Small ones first, for the reason above.
+    uploads = {"first": "1k.bin", "second": "1k.bin", "third": "1k.bin", "last": "64m.bin"}
+    words = [word for kept, name in uploads.items()
+             for word in ("-T", str(files / name), f"https://a.test:{web.https}/up/{kept}")]
+    result = curl(*through(socks, web), "--tlsv1.3", "-H", "Expect:", *words)
+    assert result.returncode == 0, result.stderr
+    for kept, name in uploads.items():
+        assert harness.sha256_of(web.kept / kept) == hashes[name]
+        (web.kept / kept).unlink()
+    check_spliced(stage, makers, 48 << 20)
+
+
+@pytest.mark.parametrize("makers", PAIRS, ids="-".join)
+def test_200_at_once(stage, web, files, hashes, tmp_path, makers):
+    """Half of them down, half up, each a connection of its own within TLS 1.3."""
+    socks, url = start_pair(stage, makers), f"https://a.test:{web.https}"
+    names = ["16m.bin" if i % 20 == 0 else "1k.bin" for i in range(100)]
+    down = [word for i, name in enumerate(names) for word in ("-o", str(tmp_path / f"{i}.down"), f"{url}/{name}")]
+    up = [word for i, name in enumerate(names) for word in ("-T", str(files / name), f"{url}/up/{i}.up")]
+    at_once = ["--parallel", "--parallel-immediate", "--parallel-max", "100", "--http1.1", "-H", "Expect:"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for result in pool.map(lambda them: curl(*through(socks, web), *at_once, *them), (down, up)):
+            assert result.returncode == 0, result.stderr
+    for i, name in enumerate(names):
+        for path in (tmp_path / f"{i}.down", web.kept / f"{i}.up"):
+            assert harness.sha256_of(path) == hashes[name], path
+            path.unlink()
+    check_spliced(stage, makers, 8 << 20)
+
+
+class Far:
+    """A server within TLS 1.3 that takes as much as it is told to, and then goes on as the test has it."""
+
+    def __init__(self):
+        self.ends = queue.Queue()
+        self.server = harness.RawServer(self._serve)
+        self.port = self.server.port
+
+    def _serve(self, connection):
+        end = Tls(connection, server=True)
+        over = threading.Event()
+        self.ends.put((end, over))
+        over.wait(60)
+
+    def connect(self, socks):
+        """Both ends of a connection after `BULK` bytes each way."""
+        near = Tls(by_socks(socks, self.port))
+        far, over = self.ends.get(timeout=10)
+        for _ in range(3):  # Xray leaves with the end of a small record
+            near.write(b"ping")
+            assert take(far, 4) == b"ping"
+            far.write(b"pong")
+            assert take(near, 4) == b"pong"
+        for source, sink in ((near, far), (far, near)):
+            sender = threading.Thread(target=source.write, args=(bytes(BULK),))
+            sender.start()
+            assert take(sink, BULK) == bytes(BULK)
+            sender.join()
+        return near, far, over
+
+    def stop(self):
+        self.server.stop()
+
+
+def take(end, size):
+    data = b""
+    while len(data) < size:
+        piece = end.read()
+        assert piece, len(data)
+        data += piece
+    return data
+
+
+def raw_end(connection):
+    """How a connection ends, with what comes before passed over."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+        return "end"
+    except ConnectionResetError:
+        return "reset"
+
+
+@pytest.fixture
+def far():
+    server = Far()
+    yield server
+    server.stop()
+
+
+def test_half_close_once_around(stage, far):
+    """One end ends its direction, and what the other still has comes. (With Xray between, the end of one is the end of both.)"""
+    socks = start_pair(stage, ("winze", "winze"))
+    for first in ("near", "far"):
+        near, away, over = far.connect(socks)
+        one, other = (near, away) if first == "near" else (away, near)
+        one.write(b"last")
+        one.connection.shutdown(socket.SHUT_WR)
+        assert take(other, 4) == b"last"
+        assert other.read() == b""
+        other.write(bytes(1 << 20))
+        other.connection.shutdown(socket.SHUT_WR)
+        assert take(one, 1 << 20) == bytes(1 << 20)
+        assert one.read() == b""
+        over.set()
+        near.connection.close()
+    check_spliced(stage, ("winze", "winze"), BULK)
+
+
+@pytest.mark.parametrize("makers", PAIRS, ids="-".join)
+def test_abort_once_around(stage, far, makers):
+    """Who breaks off in the middle of a transfer ends the other side as well, by a reset where winze is alone."""
+    socks = start_pair(stage, makers)
+    before = [process.descriptors() for process in (stage.client, stage.server)]
+    for first in ("near", "far"):
+        near, away, over = far.connect(socks)
+        one, other = (near, away) if first == "near" else (away, near)
+        sender = threading.Thread(target=write_until_it_fails, args=(other,), daemon=True)
+        sender.start()
+        one.connection.recv(1 << 16)
+        one.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.connection.close()
+        how = raw_end(other.connection)
+        assert how == "reset" or "xray" in makers, how
+        sender.join(10)
+        assert not sender.is_alive()
+        over.set()
+    for maker, process, count in zip(makers, (stage.client, stage.server), before):
         if maker == "winze":
-            assert spliced(process) > 48 << 20, process.log
+            process.wait_descriptors(count)
+
+
+def write_until_it_fails(end):
+    with contextlib.suppress(OSError):
+        while True:
+            end.write(bytes(1 << 18))
 
 
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
 def test_other_traffic_stays_within(stage, web, origin, files, hashes, makers):
     socks = start_pair(stage, makers)
-    assert https(socks, web[0], "16m.bin", "--tls-max", "1.2") == hashes["16m.bin"]
+    assert https(socks, web, "16m.bin", "--tls-max", "1.2") == hashes["16m.bin"]
     proxy = ["-x", f"socks5h://{HOST}:{socks}"]
-    assert fetch_sha256(f"http://{HOST}:{web[1]}/16m.bin", *proxy) == hashes["16m.bin"]
+    assert fetch_sha256(f"http://{HOST}:{web.http}/16m.bin", *proxy) == hashes["16m.bin"]
     url = f"http://{HOST}:{origin.port}"
     result = curl(*proxy, "-T", str(files / "16m.bin"), f"{url}/up", "-H", "Expect:")
     assert result.stdout.decode() == hashes["16m.bin"], result.stderr

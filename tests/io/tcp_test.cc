@@ -7,14 +7,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <asio/io_context.hpp>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "winze/base/error.h"
+#include "winze/io/meter.h"
 #include "winze/io/relay.h"
 #include "winze/io/system.h"
 
@@ -187,6 +193,89 @@ TEST_CASE("tcp: a relay splices a bulk flow and accounts every byte") {
   CHECK(intact);
   CHECK(result->up == kTotal);
   CHECK(traffic->up == kTotal);
+}
+
+// Two ends of a connection, blocking.
+std::array<int, 2> connected_sockets() {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t size = sizeof at;
+  auto* const address = reinterpret_cast<sockaddr*>(&at);
+  REQUIRE(::bind(listener, address, size) == 0);
+  REQUIRE(::listen(listener, 1) == 0);
+  REQUIRE(::getsockname(listener, address, &size) == 0);
+  const int near = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::connect(near, address, size) == 0);
+  const int far = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+  REQUIRE(far >= 0);
+  ::close(listener);
+  return {near, far};
+}
+
+TEST_CASE("tcp: while a relay splices, its counters are at most 1 MiB or a second behind the receiver, either way") {
+  using namespace std::chrono;
+  constexpr std::uint64_t kTotal = 256 << 20, kMost = 1 << 20;
+  for (const Way way : {Way::kUp, Way::kDown}) {
+    CAPTURE(static_cast<int>(way));
+    Fixture f;
+    const auto [near, relay_client] = connected_sockets();
+    const auto [relay_server, far] = connected_sockets();
+    const auto traffic = std::make_shared<Traffic>();
+    const std::atomic<std::uint64_t>& counter = way == Way::kUp ? traffic->up : traffic->down;
+    Meter meter;
+    meter.add(traffic);
+    std::optional<RelayResult> result;
+    Pending relaying =
+        relay(f.environment, adopt_socket(f.environment, relay_client), adopt_socket(f.environment, relay_server),
+              {.meter = meter}, [&](RelayResult r) { result = r; });
+    const int source = way == Way::kUp ? near : far, sink = way == Way::kUp ? far : near;
+    std::thread sender([&] {
+      const std::vector<char> data(kMost);
+      for (std::uint64_t sent = 0; sent < kTotal;) {
+        const ssize_t n =
+            ::send(source, data.data(), std::min<std::uint64_t>(data.size(), kTotal - sent), MSG_NOSIGNAL);
+        if (n <= 0) return;
+        sent += static_cast<std::uint64_t>(n);
+      }
+    });
+    std::uint64_t received = 0;
+    milliseconds longest{0};  // that the counter was more than 1 MiB behind
+    std::atomic<bool> done = false;
+    std::thread receiver([&] {
+      std::vector<char> data(256 << 10);
+      while (received < kTotal) {
+        const ssize_t n = ::recv(sink, data.data(), data.size(), 0);
+        if (n <= 0) break;
+        received += static_cast<std::uint64_t>(n);
+        const auto begun = steady_clock::now();
+        while (received > counter + kMost && longest < 5s) {
+          std::this_thread::yield();
+          longest = std::max(longest, duration_cast<milliseconds>(steady_clock::now() - begun));
+        }
+      }
+      done = true;
+    });
+    std::uint64_t counted = 0, largest_step = 0;
+    while (!done) {
+      f.context.run_one_for(10ms);
+      largest_step = std::max(largest_step, counter - counted);
+      counted = counter;
+    }
+    sender.join();
+    receiver.join();
+    CHECK(received == kTotal);
+    CHECK(longest < 1s);
+    CHECK(largest_step <= kMost);
+    // All is counted while both directions are open.
+    for (int i = 0; i < 100 && counter != kTotal; ++i) f.context.run_one_for(10ms);
+    CHECK(counter == kTotal);
+    CHECK_FALSE(result);
+    ::close(near);
+    ::close(far);
+    while (!result) f.context.run_one();
+    CHECK(result->spliced > kTotal / 2);
+    CHECK((way == Way::kUp ? result->up : result->down) == kTotal);
+  }
 }
 
 TEST_CASE("tcp: a blocking socket that is adopted does not hold the event loop") {

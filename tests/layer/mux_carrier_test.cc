@@ -216,6 +216,40 @@ TEST_CASE("mux carrier: a reader that stops bounds what waits, and the others go
   }
 }
 
+TEST_CASE("mux carrier: what waits for all readers together is bounded, and comes when they read") {
+  for (const Protocol& protocol : protocols()) {
+    CAPTURE(protocol.name);
+    Simulator sim(1);
+    Pair pair(sim, protocol);
+    const bool windows = protocol.make(Role::kClient)->has_windows();
+    const std::size_t limit = windows ? kWindowsLimit : kCarrierLimit;
+    // None holds as much as one alone may.
+    const std::size_t size = windows ? 250'000 : 400'000, count = 2 * limit / size;
+    sim.run_ready();  // HTTP/2 says how many there may be
+    std::vector<StreamPtr> streams;
+    std::size_t written = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      streams.push_back(pair.open());
+      REQUIRE(streams.back());
+      streams.back()->write(Buffer::copy_of(std::string(size, 'x')),
+                            [&](std::error_code error) { written += error ? 0 : 1; });
+    }
+    sim.run_ready();
+    CHECK(written < count);
+    CHECK(pair.server->held() >= limit);
+    CHECK(pair.server->held() <= limit + (256 << 10));
+    std::vector<Reading> readings(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      REQUIRE(pair.taken.size() > i);
+      readings[i].start(*pair.taken[i].stream);
+      sim.run_ready();
+    }
+    CHECK(written == count);
+    CHECK(pair.server->held() == 0);
+    for (const Reading& reading : readings) CHECK(reading.text.size() == size);
+  }
+}
+
 TEST_CASE("mux carrier: many small writes are one of the carrier's, and turns are fair") {
   for (const Protocol& protocol : protocols()) {
     Simulator sim(1);

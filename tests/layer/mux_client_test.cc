@@ -155,64 +155,73 @@ TEST_CASE("mux client: a dead carrier is forgotten, an idle one ended") {
 }
 
 TEST_CASE("mux client: a carrier is used so many times") {
-  Fixture f({.concurrency = 1000});
-  f.dial();
-  f.connect();
-  for (std::uint32_t i = 1; i < CoolSession::kLifetime; ++i) f.dial().reset();
-  CHECK(f.below->dials.size() == 1);
-  f.dial();
-  CHECK(f.below->dials.size() == 2);
+  for (const std::uint16_t lifetime : {CoolSession::kLifetime, std::uint16_t{1000}}) {
+    Fixture f(CoolOptions{.concurrency = 1000, .lifetime = lifetime});
+    f.dial();
+    f.connect();
+    for (std::uint16_t i = 1; i < lifetime; ++i) f.dial().reset();
+    CHECK(f.below->dials.size() == 1);
+    f.dial();
+    CHECK(f.below->dials.size() == 2);
+  }
 }
 
 TEST_CASE("mux client: 5,000 streams at once, one whose reader has stopped, and then nothing is left") {
   constexpr std::size_t kStreams = 5000, kSize = 2000;
-  Fixture f({.concurrency = CoolSession::kLifetime});
-  for (std::size_t i = 0; i < kStreams; ++i) f.dial();
-  REQUIRE(f.below->dials.size() == (kStreams + CoolSession::kLifetime - 1) / CoolSession::kLifetime);
-  while (f.lines.size() < f.below->dials.size()) f.connect();
-  REQUIRE(f.errors == std::vector<std::error_code>(kStreams));
-  std::size_t written = 0, echoed = 0;
-  for (const auto& stream : f.streams) {
-    (*stream)->write(Buffer::copy_of(std::string(kSize, 'x')),
-                     [&](std::error_code error) { written += error ? 0 : 1; });
-  }
-  f.sim.run_ready();
-  CHECK(written == kStreams);
-  std::function<void(Stream&)> echo = [&](Stream& stream) {
-    stream.read([&](std::error_code error, Buffer data) {
-      if (error) return;
-      stream.write(std::move(data), [&](std::error_code failed) {
-        if (!failed) echo(stream);
+  struct Case {
+    std::uint16_t in_each;
+    std::size_t carriers;
+  };
+  for (const Case& c : {Case{CoolSession::kLifetime, 40}, Case{kStreams / 8, 8}}) {
+    CAPTURE(c.carriers);
+    Fixture f(CoolOptions{.concurrency = c.in_each, .lifetime = c.in_each});
+    for (std::size_t i = 0; i < kStreams; ++i) f.dial();
+    REQUIRE(f.below->dials.size() == c.carriers);
+    while (f.lines.size() < f.below->dials.size()) f.connect();
+    REQUIRE(f.errors == std::vector<std::error_code>(kStreams));
+    std::size_t written = 0, echoed = 0;
+    for (const auto& stream : f.streams) {
+      (*stream)->write(Buffer::copy_of(std::string(kSize, 'x')),
+                       [&](std::error_code error) { written += error ? 0 : 1; });
+    }
+    f.sim.run_ready();
+    CHECK(written == kStreams);
+    std::function<void(Stream&)> echo = [&](Stream& stream) {
+      stream.read([&](std::error_code error, Buffer data) {
+        if (error) return;
+        stream.write(std::move(data), [&](std::error_code failed) {
+          if (!failed) echo(stream);
+        });
       });
-    });
-  };
-  for (const auto& line : f.lines) {
-    for (Carrier::Accepted& accepted : line->taken) echo(*accepted.stream);
+    };
+    for (const auto& line : f.lines) {
+      for (Carrier::Accepted& accepted : line->taken) echo(*accepted.stream);
+    }
+    std::function<void(Stream&)> read = [&](Stream& stream) {
+      stream.read([&](std::error_code error, const Buffer& data) {
+        if (error) return;
+        echoed += data.size();
+        read(stream);
+      });
+    };
+    for (std::size_t i = 1; i < kStreams; ++i) read(**f.streams[i]);  // the first does not
+    f.sim.run_ready();
+    CHECK(echoed == (kStreams - 1) * kSize);
+    // Open, but idle: they hold no buffer, but for what waits for the one.
+    CHECK(f.sim.environment().pool.lent_bytes() <= 64 << 10);
+    f.streams.clear();
+    f.sim.run_for(17s);
+    for (const auto& line : f.lines) CHECK(line->ended);
+    f.lines.clear();
+    CHECK(f.sim.environment().pool.lent_bytes() == 0);
   }
-  std::function<void(Stream&)> read = [&](Stream& stream) {
-    stream.read([&](std::error_code error, const Buffer& data) {
-      if (error) return;
-      echoed += data.size();
-      read(stream);
-    });
-  };
-  for (std::size_t i = 1; i < kStreams; ++i) read(**f.streams[i]);  // the first does not
-  f.sim.run_ready();
-  CHECK(echoed == (kStreams - 1) * kSize);
-  // Open, but idle: they hold no buffer, but for what waits for the one.
-  CHECK(f.sim.environment().pool.lent_bytes() <= 64 << 10);
-  f.streams.clear();
-  f.sim.run_for(17s);
-  for (const auto& line : f.lines) CHECK(line->ended);
-  f.lines.clear();
-  CHECK(f.sim.environment().pool.lent_bytes() == 0);
 }
 
 const sing::Protocol kSingProtocols[] = {sing::Protocol::kSmux, sing::Protocol::kYamux, sing::Protocol::kHttp2};
 
 TEST_CASE("sing-mux client: 5,000 streams through 8 carriers, one reader stopped, a client gone, and nothing is left") {
   constexpr std::size_t kStreams = 5000, kCarriers = 8, kSize = 2000;
-  for (const sing::Protocol protocol : {sing::Protocol::kSmux, sing::Protocol::kYamux}) {
+  for (const sing::Protocol protocol : kSingProtocols) {
     CAPTURE(static_cast<int>(protocol));
     Fixture f(sing::ClientOptions{.protocol = protocol, .max_connections = kCarriers});
     for (std::size_t i = 0; i < kStreams; ++i) f.dial();
@@ -229,7 +238,8 @@ TEST_CASE("sing-mux client: 5,000 streams through 8 carriers, one reader stopped
     std::size_t taken = 0;
     for (const auto& line : f.lines) {
       taken += line->taken.size();
-      CHECK(line->taken.size() == kStreams / kCarriers);
+      // Of HTTP/2 a server may allow so few that those who wait for more go elsewhere until it has said how many.
+      if (protocol != sing::Protocol::kHttp2) CHECK(line->taken.size() == kStreams / kCarriers);
       for (Carrier::Accepted& accepted : line->taken) {
         accepted.stream->read([&stream = *accepted.stream](std::error_code error, Buffer) {
           // The answer of sing-mux is a byte before.
@@ -258,10 +268,12 @@ TEST_CASE("sing-mux client: 5,000 streams through 8 carriers, one reader stopped
     // Open, but idle: they hold no buffer, but for what waits for the one.
     CHECK(f.sim.environment().pool.lent_bytes() <= 64 << 10);
     // One server of the eight is killed: its streams fail, the others stay.
+    const std::size_t killed = f.lines[3]->taken.size();
     f.lines[3]->taken.clear();
     f.lines[3]->server.reset();
     f.sim.run_ready();
-    CHECK(lost == kStreams / kCarriers);
+    CHECK(lost == killed);
+    CHECK(f.below->dials.size() == kCarriers);
     f.streams.clear();
     f.sim.run_for(17s);
     for (const auto& line : f.lines) CHECK((line->ended || !line->server));

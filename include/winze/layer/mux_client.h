@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "winze/layer/client.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/mux/sing.h"
 
 namespace winze::mux {
@@ -11,6 +12,8 @@ namespace winze::mux {
 // mux.cool (winze/proto/mux/cool.h). A carrier ends when it has been without sub-streams for 16 seconds.
 struct CoolOptions {
   std::size_t concurrency = 8;  // sub-streams at once on a carrier; 0: streams are not multiplexed
+  // ... and in all. V2Ray's clients have 128, so 5,000 at once take 40 carriers; servers do not count.
+  std::uint16_t lifetime = CoolSession::kLifetime;
   // Datagrams. A conduit for one destination is a sub-stream; one for everyone():
   enum class Packets : std::uint8_t {
     kBelow,     // is the dialer's below, as is one for one destination: datagrams are not multiplexed

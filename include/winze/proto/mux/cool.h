@@ -29,17 +29,20 @@ bool is_cool(const Destination& destination);
 
 class CoolSession final : public Session {
  public:
-  // Peers close a carrier after so many sub-streams.
-  static constexpr std::uint32_t kLifetime = 128;
+  // After so many sub-streams V2Ray's clients open another carrier. Its servers, and Xray's, take as many as there are
+  // ids.
+  static constexpr std::uint16_t kLifetime = 128;
   // Peers refuse the whole carrier for a longer one.
   static constexpr std::size_t kLargestDatagram = 2048;
 
   // `lone`: a client's carrier for one flow of datagrams, the first to be opened.
-  explicit CoolSession(Role role, bool lone = false) : role_(role), lone_(lone) {}
+  // `lifetime`: how many sub-streams a client opens at most.
+  explicit CoolSession(Role role, bool lone = false, std::uint16_t lifetime = kLifetime)
+      : role_(role), lone_(lone), lifetime_(lone ? 1 : lifetime) {}
 
   std::error_code receive(std::span<const std::uint8_t> bytes, Events& events) override;
   std::optional<StreamId> open(const Opening& opening) override;
-  bool may_open() const override { return role_ == Role::kClient && opened_ < (lone_ ? 1 : kLifetime); }
+  bool may_open() const override { return role_ == Role::kClient && opened_ < lifetime_; }
   Overhead overhead() const override { return {.front = 64, .back = 0}; }
   bool has_windows() const override { return false; }
   std::size_t window(StreamId) const override { return kNoWindow; }
@@ -81,6 +84,7 @@ class CoolSession final : public Session {
 
   Role role_;
   bool lone_;
+  std::uint16_t lifetime_;
   std::uint32_t opened_ = 0;
   absl::flat_hash_map<StreamId, Stream> streams_;
   Buffer control_;  // what flush() gives away
