@@ -20,8 +20,6 @@ constexpr std::size_t kLeastMeta = 4;
 constexpr std::size_t kLargestMeta = 512;
 constexpr std::size_t kKeepSize = 2 + kLeastMeta + 2;  // with the length of the data
 constexpr std::size_t kLargestChunk = 65535;
-// Answers that wait for a peer who does not read.
-constexpr std::size_t kControlLimit = 64 << 10;
 
 // How long a head is of which `bytes` are there; grows with them until it is known.
 std::size_t head_size_of(std::span<const std::uint8_t> bytes) {
@@ -168,11 +166,6 @@ void CoolSession::close(StreamId id, bool failed) {
   if (found == streams_.end()) return;
   if (found->second.announced && !found->second.ended) put_end(id, failed);
   streams_.erase(found);
-}
-
-void CoolSession::flush(Buffer& out) {
-  out.append(std::as_const(control_).span());
-  control_.release();
 }
 
 // --- receiving ---

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -22,8 +23,7 @@ constexpr std::size_t kLargestChunk = 16384;
 constexpr std::size_t kStreamsAtFirst = 100;
 constexpr std::int32_t kConnectionWindow = 64 << 20;
 constexpr std::size_t kLargestHead = 8192;
-// Answers that wait for a peer who does not read.
-constexpr std::size_t kControlLimit = 64 << 10;
+constexpr std::size_t kFieldCost = 32;  // RFC 9113 §6.5.2
 
 nghttp2_nv field(std::string_view name, std::string_view value) {
   // nghttp2 copies both and changes neither.
@@ -80,23 +80,25 @@ struct H2Session::Callbacks {
 
   // --- receiving ---
 
-  static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    H2Session& self_ = self(user);
-    if (self_.role_ == Role::kClient || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    const auto id = static_cast<StreamId>(frame->hd.stream_id);
-    self_.streams_.emplace(id, Stream{.number = frame->hd.stream_id});
-    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, reinterpret_cast<void*>(std::uintptr_t{id}));
+  // Also of frames that nghttp2 then refuses.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd*, void* user) {
+    return ++self(user).idle_frames_ > kMostIdleFrames ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+  }
+
+  static int begin_headers(nghttp2_session*, const nghttp2_frame*, void* user) {
+    self(user).head_is_wanted_ = false;
+    self(user).head_size_ = 0;
     return 0;
   }
 
-  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+  static int header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
                     const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
     H2Session& session = self(user);
-    Stream* stream = session.find_number(frame->hd.stream_id);
-    if (stream == nullptr) return 0;
+    session.head_size_ += name_size + value_size + kFieldCost;
+    if (session.head_size_ > kLargestHead) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the sub-stream
     const bool client = session.role_ == Role::kClient;
     if (text_of(name, name_size) == (client ? ":status" : ":method")) {
-      stream->wanted = text_of(value, value_size) == (client ? "200" : "CONNECT");
+      session.head_is_wanted_ = text_of(value, value_size) == (client ? "200" : "CONNECT");
     }
     return 0;
   }
@@ -113,14 +115,14 @@ struct H2Session::Callbacks {
 
   static int frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     H2Session& session = self(user);
-    ++session.idle_frames_;  // data() has begun anew
     switch (frame->hd.type) {
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) session.has_settings_ = true;
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) break;
+        session.has_settings_ = true;
         session.events_->on_writable(0);
         break;
       case NGHTTP2_GOAWAY:
-        session.leaving_ = true;
+        session.leave();
         break;
       case NGHTTP2_WINDOW_UPDATE:
         writable(session, frame->hd.stream_id);
@@ -134,7 +136,7 @@ struct H2Session::Callbacks {
       default:
         break;
     }
-    return session.idle_frames_ > kMostIdleFrames ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return 0;
   }
 
   static void writable(H2Session& session, std::int32_t number) {
@@ -143,17 +145,12 @@ struct H2Session::Callbacks {
   }
 
   static void head(H2Session& session, const nghttp2_frame& frame) {
+    if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) return session.begin_stream(frame.hd.stream_id);
     StreamId id = 0;
-    Stream* stream = session.find_number(frame.hd.stream_id, &id);
-    if (stream == nullptr) return;
-    if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
-      if (!stream->wanted) return session.close(id, true);
-      session.events_->on_open(id, {});
-      if (Stream* accepted = session.find(id)) session.answer(id, *accepted);
-    } else if (frame.headers.cat == NGHTTP2_HCAT_RESPONSE && !stream->wanted) {
-      session.close(id, true);
-      session.events_->on_close(id, Errc::kRefused);
-    }
+    if (frame.headers.cat != NGHTTP2_HCAT_RESPONSE || session.head_is_wanted_) return;
+    if (session.find_number(frame.hd.stream_id, &id) == nullptr) return;
+    session.close(id, true);
+    session.events_->on_close(id, Errc::kRefused);
   }
 
   static void end(H2Session& session, std::int32_t number) {
@@ -171,7 +168,15 @@ struct H2Session::Callbacks {
     // Ended on both sides it is for close() to forget.
     if (error == NGHTTP2_NO_ERROR && stream->ended && stream->peer_ended) return 0;
     const bool orderly = error == NGHTTP2_NO_ERROR && stream->peer_ended;
-    session.forget(id, orderly ? winze::make_error_code(winze::Errc::kEof) : Errc::kReset);
+    session.forget(id, orderly ? winze::make_error_code(winze::Errc::kEof) : session.cause_of(error));
+    return 0;
+  }
+
+  // Our GOAWAY: nghttp2's answer to what breaks the protocol.
+  static int sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+      self(user).failure_ = frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? Errc::kFlood : Errc::kBadFrame;
+    }
     return 0;
   }
 
@@ -182,13 +187,19 @@ struct H2Session::Callbacks {
     nghttp2_option_new(&option);
     nghttp2_session_callbacks_set_send_callback(callbacks, send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_source);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, closed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, sent);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    // It reads a clock, and ends a carrier on which sub-streams are closed faster than 33 a second; peers close them by
+    // RST_STREAM. Bounds are kMostIdleFrames and what a driver lets be open.
+    constexpr auto kAny = std::numeric_limits<std::uint64_t>::max();
+    nghttp2_option_set_stream_reset_rate_limit(option, kAny, kAny);
     const auto make = owner.role_ == Role::kClient ? nghttp2_session_client_new2 : nghttp2_session_server_new2;
     make(&owner.session_, callbacks, &owner, option);
     nghttp2_option_del(option);
@@ -268,12 +279,6 @@ void H2Session::announce(StreamId id, Stream& stream) {
   pump();
 }
 
-void H2Session::answer(StreamId, Stream& stream) {
-  const nghttp2_nv fields[] = {field(":status", "200")};
-  const nghttp2_data_provider source{.source = {.ptr = nullptr}, .read_callback = Callbacks::read_source};
-  nghttp2_submit_response(session_, stream.number, fields, std::size(fields), &source);
-}
-
 void H2Session::seal(StreamId id, Buffer& data) {
   Stream* stream = find(id);
   if (stream == nullptr) return data.clear();
@@ -327,16 +332,42 @@ void H2Session::consumed(StreamId id, std::size_t bytes) {
   pump();
 }
 
-void H2Session::flush(Buffer& out) {
-  out.append(std::as_const(control_).span());
-  control_.release();
-}
-
 // --- receiving ---
+
+void H2Session::begin_stream(std::int32_t number) {
+  if (!head_is_wanted_) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, number, NGHTTP2_REFUSED_STREAM);
+    return;
+  }
+  const auto id = static_cast<StreamId>(number);
+  streams_.emplace(id, Stream{.number = number});
+  nghttp2_session_set_stream_user_data(session_, number, reinterpret_cast<void*>(std::uintptr_t{id}));
+  events_->on_open(id, {});
+  if (!streams_.contains(id)) return;
+  const nghttp2_nv fields[] = {field(":status", "200")};
+  const nghttp2_data_provider source{.source = {.ptr = nullptr}, .read_callback = Callbacks::read_source};
+  nghttp2_submit_response(session_, number, fields, std::size(fields), &source);
+}
 
 void H2Session::forget(StreamId id, std::error_code error) {
   streams_.erase(id);
   events_->on_close(id, error);
+}
+
+// Within pump() it is nghttp2 that resets the sub-stream, for what the peer has done.
+std::error_code H2Session::cause_of(std::uint32_t reset) const {
+  if (reading_) return reset == NGHTTP2_REFUSED_STREAM ? Errc::kRefused : Errc::kReset;
+  return reset == NGHTTP2_FLOW_CONTROL_ERROR ? Errc::kWindowExceeded : Errc::kBadFrame;
+}
+
+// What has not been announced cannot be any more.
+void H2Session::leave() {
+  leaving_ = true;
+  absl::erase_if(streams_, [this](const auto& entry) {
+    if (entry.second.number != 0) return false;
+    events_->on_close(entry.first, Errc::kCarrierEnded);
+    return true;
+  });
 }
 
 std::error_code H2Session::receive(std::span<const std::uint8_t> bytes, Events& events) {
@@ -351,10 +382,11 @@ std::error_code H2Session::receive(std::span<const std::uint8_t> bytes, Events& 
   reading_ = false;
   pump();  // which may end sub-streams, too
   events_ = nullptr;
-  if (idle_frames_ > kMostIdleFrames || taken == NGHTTP2_ERR_FLOODED) return Errc::kFlood;
-  if (control_.size() > kControlLimit) return Errc::kFlood;
-  if (taken < 0 || nghttp2_session_want_read(session_) == 0) return Errc::kBadFrame;
-  return {};
+  if (idle_frames_ > kMostIdleFrames || control_.size() > kControlLimit) return Errc::kFlood;
+  if (taken == NGHTTP2_ERR_FLOODED || taken == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) return Errc::kFlood;
+  if (taken < 0) return Errc::kBadFrame;
+  if (failure_) return failure_;
+  return nghttp2_session_want_read(session_) == 0 ? Errc::kCarrierEnded : std::error_code();
 }
 
 }  // namespace winze::mux

@@ -15,8 +15,6 @@ constexpr std::uint8_t kVersion = 1;
 // What peers themselves send at most; they take up to 65535.
 constexpr std::size_t kLargestChunk = 32768;
 constexpr StreamId kLastId = 0xfffffffd;
-// FINs that wait for a peer who does not read.
-constexpr std::size_t kControlLimit = 64 << 10;
 
 void put_head(std::uint8_t* at, Command command, std::size_t length, StreamId id) {
   at[0] = kVersion;
@@ -79,11 +77,6 @@ void SmuxSession::close(StreamId id, bool) {
   if (found == streams_.end()) return;
   if (found->second.announced && !found->second.ended) put_head(control_.append(kHeadSize), kFin, 0, id);
   streams_.erase(found);
-}
-
-void SmuxSession::flush(Buffer& out) {
-  out.append(std::as_const(control_).span());
-  control_.release();
 }
 
 // --- receiving ---

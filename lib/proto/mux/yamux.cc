@@ -15,8 +15,6 @@ enum Type : std::uint8_t { kData = 0, kWindowUpdate = 1, kPing = 2, kGoAway = 3 
 enum Flag : std::uint16_t { kSyn = 1, kAck = 2, kFin = 4, kRst = 8 };
 constexpr std::uint32_t kNormal = 0, kProtocolError = 1;
 constexpr StreamId kLastId = 0xfffffffd;
-// Answers that wait for a peer who does not read.
-constexpr std::size_t kControlLimit = 64 << 10;
 
 void put_head(std::uint8_t* at, std::uint8_t type, std::uint16_t flags, StreamId id, std::uint32_t length) {
   at[0] = 0;
@@ -103,11 +101,6 @@ void YamuxSession::consumed(StreamId id, std::size_t bytes) {
   if (stream.consumed < kWindow / 2 || stream.peer_ended) return;
   stream.receive_window += stream.consumed;
   put(kWindowUpdate, 0, id, std::exchange(stream.consumed, 0));
-}
-
-void YamuxSession::flush(Buffer& out) {
-  out.append(std::as_const(control_).span());
-  control_.release();
 }
 
 // --- receiving ---

@@ -43,23 +43,6 @@ TEST_CASE("smux: what is sent") {
   CHECK_FALSE(client.open({.datagrams = true}));
 }
 
-TEST_CASE("smux: bytes of any length go through, whatever the segments") {
-  for (const std::size_t segment : test::kSegmentSizes) {
-    CAPTURE(segment);
-    SmuxSession client(Role::kClient), server(Role::kServer);
-    MuxLog log;
-    std::string expected = "open 3; data 3 ";
-    const StreamId id = *client.open({});
-    for (const std::size_t size : {std::size_t{1}, std::size_t{32768}, std::size_t{32769}, std::size_t{200000}}) {
-      std::string text(size, 'x');
-      for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + i % 23);
-      CHECK_FALSE(receive(server, sealed(client, id, text), segment, log));
-      expected += text;
-    }
-    CHECK((log.log == expected));
-  }
-}
-
 TEST_CASE("smux: each direction ends by itself between two of ours") {
   SmuxSession client(Role::kClient), server(Role::kServer);
   MuxLog at_server, at_client;
@@ -108,26 +91,6 @@ TEST_CASE("smux: what a peer may not send") {
       CHECK(receive(session, from_hex(c.wire), segment, log) == Errc::kBadFrame);
     }
   }
-}
-
-// Refuses all that is opened.
-struct Refusing final : Events {
-  explicit Refusing(Session& of) : session(of) {}
-  void on_open(StreamId id, Opening) override { session.close(id, true); }
-  void on_data(StreamId, std::span<const std::uint8_t>) override {}
-  void on_datagram(StreamId, const Destination*, std::span<const std::uint8_t>) override {}
-  void on_end(StreamId) override {}
-  void on_close(StreamId, std::error_code) override {}
-  void on_writable(StreamId) override {}
-  Session& session;
-};
-
-TEST_CASE("smux: who opens without end and reads no answers is left") {
-  SmuxSession client(Role::kClient), server(Role::kServer);
-  Refusing events(server);
-  std::string wire;
-  for (int i = 0; i < 8193; ++i) wire += sealed(client, *client.open({}), "");
-  CHECK(receive(server, wire, 65536, events) == Errc::kFlood);
 }
 
 }  // namespace

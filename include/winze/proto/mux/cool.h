@@ -44,8 +44,6 @@ class CoolSession final : public Session {
   std::optional<StreamId> open(const Opening& opening) override;
   bool may_open() const override { return role_ == Role::kClient && opened_ < lifetime_; }
   Overhead overhead() const override { return {.front = 64, .back = 0}; }
-  bool has_windows() const override { return false; }
-  std::size_t window(StreamId) const override { return kNoWindow; }
   void seal(StreamId id, Buffer& data) override;
   bool seal_datagram(StreamId id, Buffer& payload, const Destination* peer) override;
   std::size_t largest_datagram() const override { return kLargestDatagram; }
@@ -53,9 +51,6 @@ class CoolSession final : public Session {
   void end(StreamId id) override;
   bool end_closes() const override { return role_ == Role::kClient; }
   void close(StreamId id, bool failed) override;
-  void consumed(StreamId, std::size_t) override {}
-  void flush(Buffer& out) override;
-  bool wants_flush() const override { return !control_.empty(); }
 
  private:
   struct Stream {
@@ -87,7 +82,6 @@ class CoolSession final : public Session {
   std::uint16_t lifetime_;
   std::uint32_t opened_ = 0;
   absl::flat_hash_map<StreamId, Stream> streams_;
-  Buffer control_;  // what flush() gives away
   // Receiving.
   Buffer partial_;        // the beginning of a head, or of a datagram
   std::size_t left_ = 0;  // bytes of data still to come

@@ -7,7 +7,8 @@
 // A client has as many sub-streams as the server's SETTINGS allow, up to 100 before those have come.
 // Frames that carry nothing (SETTINGS, PING, RST_STREAM, empty DATA, requests that are reset before a byte has come)
 // end the carrier with Errc::kFlood when there are more than kMostIdleFrames without a byte of DATA, in either
-// direction, between them.
+// direction, between them, and so do the parts of one head (CONTINUATION) when they are more than 8. A head longer than
+// 8 KiB resets its sub-stream.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -36,20 +37,15 @@ class H2Session final : public Session {
   bool has_windows() const override { return true; }
   std::size_t window(StreamId id) const override;
   void seal(StreamId id, Buffer& data) override;
-  bool seal_datagram(StreamId, Buffer&, const Destination*) override { return false; }
-  std::size_t largest_datagram() const override { return 0; }
   bool is_unannounced(StreamId id) const override;
   void end(StreamId id) override;
   bool end_closes() const override { return false; }
   void close(StreamId id, bool failed) override;
   void consumed(StreamId id, std::size_t bytes) override;
-  void flush(Buffer& out) override;
-  bool wants_flush() const override { return !control_.empty(); }
 
  private:
   struct Stream {
     std::int32_t number = 0;  // HTTP/2's; 0: not announced
-    bool wanted = false;      // the head that comes is one of ours: CONNECT, or 200
     bool ended = false;       // by us
     bool peer_ended = false;
     std::span<const std::uint8_t> source;  // what seal() is framing
@@ -59,8 +55,10 @@ class H2Session final : public Session {
   Stream* find(StreamId id);
   Stream* find_number(std::int32_t number, StreamId* id = nullptr);
   void announce(StreamId id, Stream& stream);
-  void answer(StreamId id, Stream& stream);
+  void begin_stream(std::int32_t number);
   void forget(StreamId id, std::error_code error);
+  std::error_code cause_of(std::uint32_t reset) const;
+  void leave();
   // Has nghttp2 write what it has to say, to control_ or, of a sub-stream's bytes, to `to_`.
   void pump();
 
@@ -68,12 +66,14 @@ class H2Session final : public Session {
   nghttp2_session* session_ = nullptr;
   StreamId next_id_ = 1;
   absl::flat_hash_map<StreamId, Stream> streams_;
-  Buffer control_;              // what flush() gives away
   std::uint8_t* to_ = nullptr;  // where seal() puts the next frame
   Events* events_ = nullptr;    // within receive()
   bool reading_ = false;        // nghttp2 does
   std::vector<StreamId> lost_;  // whose data nghttp2 has not taken; receive() says so
   std::uint32_t idle_frames_ = 0;
+  bool head_is_wanted_ = false;  // the head that comes is one of ours: CONNECT, or 200
+  std::size_t head_size_ = 0;
+  std::error_code failure_;    // why we end the carrier
   bool has_settings_ = false;  // the peer's have come
   bool leaving_ = false;       // the peer takes no more
 };

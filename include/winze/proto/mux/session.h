@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "winze/base/address.h"
 #include "winze/base/buffer.h"
@@ -65,16 +66,19 @@ class Session {
 
   // Room that seal() and seal_datagram() would like around a payload.
   virtual Overhead overhead() const = 0;
-  // Bytes that may be sent on `id` now. Protocols without windows say kNoWindow.
+  // Protocols without windows leave these three.
+  virtual bool has_windows() const { return false; }
+  // Bytes that may be sent on `id` now.
   static constexpr std::size_t kNoWindow = SIZE_MAX;
-  virtual bool has_windows() const = 0;
-  virtual std::size_t window(StreamId id) const = 0;
+  virtual std::size_t window(StreamId) const { return kNoWindow; }
+  // The reader of `id` has taken so many bytes.
+  virtual void consumed(StreamId, std::size_t) {}
   // Frames at most window(id) bytes. None: what announces a stream that has not been yet, maybe nothing.
   virtual void seal(StreamId id, Buffer& data) = 0;
   // Frames a datagram; `peer` null: the stream's destination. False, and nothing done, when there is no frame for it.
-  virtual bool seal_datagram(StreamId id, Buffer& payload, const Destination* peer) = 0;
-  // The largest datagram.
-  virtual std::size_t largest_datagram() const = 0;
+  // Protocols whose frames hold bytes alone leave these two.
+  virtual bool seal_datagram(StreamId, Buffer&, const Destination*) { return false; }
+  virtual std::size_t largest_datagram() const { return 0; }
   // Whether seal() would announce the stream.
   virtual bool is_unannounced(StreamId id) const = 0;
 
@@ -84,12 +88,19 @@ class Session {
   virtual bool end_closes() const = 0;
   // Forgets `id`, telling the peer what it does not know yet. `failed`: it shall not take this for an orderly end.
   virtual void close(StreamId id, bool failed) = 0;
-  // The reader of `id` has taken so many bytes.
-  virtual void consumed(StreamId id, std::size_t bytes) = 0;
 
   // Appends what the session has to say by itself: end marks, window updates, answers.
-  virtual void flush(Buffer& out) = 0;
-  virtual bool wants_flush() const = 0;
+  void flush(Buffer& out) {
+    out.append(std::as_const(control_).span());
+    control_.release();
+  }
+  bool wants_flush() const { return !control_.empty(); }
+
+ protected:
+  // What may wait for a peer who asks for answers and does not read them.
+  static constexpr std::size_t kControlLimit = 64 << 10;
+
+  Buffer control_;  // what flush() gives away
 };
 
 }  // namespace winze::mux

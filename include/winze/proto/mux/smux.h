@@ -27,18 +27,11 @@ class SmuxSession final : public Session {
   bool may_open() const override;
   // A SYN, and heads for the chunks of one read of 288 KiB; more moves the bytes.
   Overhead overhead() const override { return {.front = 10 * kHeadSize, .back = 0}; }
-  bool has_windows() const override { return false; }
-  std::size_t window(StreamId) const override { return kNoWindow; }
   void seal(StreamId id, Buffer& data) override;
-  bool seal_datagram(StreamId, Buffer&, const Destination*) override { return false; }
-  std::size_t largest_datagram() const override { return 0; }
   bool is_unannounced(StreamId id) const override;
   void end(StreamId id) override;
   bool end_closes() const override { return role_ == Role::kClient; }
   void close(StreamId id, bool failed) override;
-  void consumed(StreamId, std::size_t) override {}
-  void flush(Buffer& out) override;
-  bool wants_flush() const override { return !control_.empty(); }
 
  private:
   static constexpr std::size_t kHeadSize = 8;
@@ -52,7 +45,6 @@ class SmuxSession final : public Session {
   Role role_;
   StreamId last_id_ = 1;
   absl::flat_hash_map<StreamId, Stream> streams_;
-  Buffer control_;  // what flush() gives away
   FrameCutter<kHeadSize> cutter_;
   StreamId target_ = 0;  // whose data comes
 };

@@ -32,15 +32,11 @@ class YamuxSession final : public Session {
   bool has_windows() const override { return true; }
   std::size_t window(StreamId id) const override;
   void seal(StreamId id, Buffer& data) override;
-  bool seal_datagram(StreamId, Buffer&, const Destination*) override { return false; }
-  std::size_t largest_datagram() const override { return 0; }
   bool is_unannounced(StreamId id) const override;
   void end(StreamId id) override;
   bool end_closes() const override { return false; }
   void close(StreamId id, bool failed) override;
   void consumed(StreamId id, std::size_t bytes) override;
-  void flush(Buffer& out) override;
-  bool wants_flush() const override { return !control_.empty(); }
 
  private:
   static constexpr std::size_t kHeadSize = 12;
@@ -77,7 +73,6 @@ class YamuxSession final : public Session {
   bool waits_for_answers_ = false;  // writers of new sub-streams do
   bool leaving_ = false;            // the peer takes no more
   absl::flat_hash_map<StreamId, Stream> streams_;
-  Buffer control_;  // what flush() gives away
   FrameCutter<kHeadSize> cutter_;
   StreamId target_ = 0;   // whose data comes
   bool ends_ = false;     // with it the peer's direction ends
