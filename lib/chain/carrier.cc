@@ -81,6 +81,11 @@ struct Carriage : std::enable_shared_from_this<Carriage> {
     Connection connection = known;
     connection.destination = sub.opening.destination;
     if (datagrams_only && sub.stream) return refuse(std::move(connection), *sub.stream);
+    // Also those count whose sub-stream is gone while their destination is dialed.
+    if (sessions.size() >= inbound->mux.max_streams) {
+      if (sub.stream) sub.stream->abort();
+      return;
+    }
     const auto place = sessions.emplace(sessions.end());
     auto on_done = [weak = weak_from_this(), place] {
       if (const auto self = weak.lock()) self->ended(place);

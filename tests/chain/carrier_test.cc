@@ -93,6 +93,11 @@ struct Reading {
   std::error_code error;
 };
 
+// A request as sing-mux writes it, with its first byte of payload.
+std::string request(std::uint8_t flags, std::string_view address, std::string_view payload) {
+  return std::string(1, '\0') + static_cast<char>(flags) + test::from_hex(address) + std::string(payload);
+}
+
 TEST_CASE("carrier: its connections have routes and records of their own") {
   Fixture f;
   StreamPtr a = f.open("a.test"), b = f.open("b.test");
@@ -170,6 +175,30 @@ TEST_CASE("carrier: the end of a carrier is the end of its connections, and each
     reading.start(*origin);
     f.sim.run_ready();
     CHECK(reading.error);
+  }
+}
+
+TEST_CASE("carrier: who opens and resets without end has no more dialed at once than may be open") {
+  using Protocol = mux::sing::Protocol;
+  for (const auto protocol : {std::optional<Protocol>(), std::optional(Protocol::kSmux),
+                              std::optional(Protocol::kYamux), std::optional(Protocol::kHttp2)}) {
+    CAPTURE(protocol.has_value());
+    Fixture f(protocol, {.max_streams = 4});
+    const std::string asked = protocol ? request(0, "03 06 612e74657374 0050", "x") : "x";
+    const auto open_and_reset = [&] {
+      StreamPtr stream = f.carrier->open_stream({.destination = Destination("a.test", 80)});
+      stream->write(Buffer::copy_of(asked), [](std::error_code) {});
+      f.sim.run_ready();
+      stream->abort();
+      f.sim.run_ready();
+    };
+    for (int i = 0; i < 20; ++i) open_and_reset();
+    CHECK(f.dialer->dials.size() == 4);
+    CHECK_FALSE(f.ended);
+    test::answer(f.dialer->dials[0], std::make_error_code(std::errc::connection_refused), StreamPtr());
+    f.sim.run_ready();
+    open_and_reset();
+    CHECK(f.dialer->dials.size() == 5);
   }
 }
 
@@ -262,11 +291,6 @@ TEST_CASE("carrier: a client that breaks the protocol loses it") {
   REQUIRE(f.records.size() == 1);
   CHECK(f.records[0].stage == "mux");
   CHECK(f.records[0].error == mux::Errc::kBadFrame);
-}
-
-// A request as sing-mux writes it, with its first byte of payload.
-std::string request(std::uint8_t flags, std::string_view address, std::string_view payload) {
-  return std::string(1, '\0') + static_cast<char>(flags) + test::from_hex(address) + std::string(payload);
 }
 
 TEST_CASE("carrier: sing-mux's connections say whom they are for, and have the carrier's user") {
