@@ -70,17 +70,50 @@ void beginnings(std::string_view wire, std::size_t segment) {
   }
 }
 
+// What a session says of its sub-streams is in order: from the beginning to the end, once each.
+struct Ordered final : Events {
+  void on_open(StreamId id, Opening opening) override {
+    require(open.insert(id).second);
+    log.on_open(id, std::move(opening));
+  }
+  void on_data(StreamId id, std::span<const std::uint8_t> bytes) override {
+    require(open.contains(id) && !ended.contains(id));
+    log.on_data(id, bytes);
+  }
+  void on_datagram(StreamId, const Destination*, std::span<const std::uint8_t>) override { require(false); }
+  void on_end(StreamId id) override {
+    require(open.contains(id) && ended.insert(id).second);
+    log.on_end(id);
+  }
+  void on_close(StreamId id, std::error_code error) override {
+    require(open.erase(id) == 1);
+    ended.erase(id);
+    log.on_close(id, error);
+  }
+  void on_writable(StreamId id) override {
+    require(id == 0 || open.contains(id));
+    log.on_writable(id);
+  }
+
+  std::set<StreamId> open, ended;
+  test::MuxLog log;
+};
+
 void peer_bytes(Protocol protocol, Role role, std::string_view wire, std::size_t segment) {
   const auto run = [&](std::size_t size) {
     const auto session = make_session(protocol, role);
-    test::MuxLog log;
+    Ordered events;
     std::string said;
     if (role == Role::kClient) {
-      for (int i = 0; i < 3; ++i) said += test::sealed(*session, *session->open({}), "x");
+      for (int i = 0; i < 3; ++i) {
+        const StreamId id = *session->open({});
+        events.open.insert(id);
+        said += test::sealed(*session, id, "x");
+      }
     }
-    const std::error_code error = test::receive(*session, wire, size, log);
+    const std::error_code error = test::receive(*session, wire, size, events);
     said += test::flushed(*session);
-    return std::tuple(error, log.log, error ? std::string() : said);
+    return std::tuple(error, events.log.log, error ? std::string() : said);
   };
   const auto whole = run(65536), cut = run(segment);
   // HTTP/2 says after each piece what it has to say, and tells which streams that has ended.
