@@ -7,6 +7,7 @@
 #include "carried.h"
 #include "record.h"
 #include "winze/base/error.h"
+#include "winze/chain/associations.h"
 #include "winze/chain/session.h"
 
 namespace winze::chain {
@@ -25,14 +26,15 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
-  PacketSession(Environment& env, std::shared_ptr<const Inbound> in, Connection known, bool to_anyone,
+  PacketSession(Environment& env, std::shared_ptr<const Inbound> in, Connection known, const mux::Opening& opening,
                 ConduitPtr accepted, absl::AnyInvocable<void()> on_done)
       : environment(env),
         inbound(std::move(in)),
         client(std::move(accepted)),
         done(std::move(on_done)),
         connection(std::move(known)),
-        any_peer(to_anyone) {
+        any_peer(opening.any_peer),
+        id(opening.global_id) {
     account.inbound = Open(inbound->traffic);
     begun = environment.clock.now();
   }
@@ -44,13 +46,24 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
     if (!route.dialer) return end_later("dial", Errc::kRefusedPolicy);
     account.outbound = Open(route.traffic);
     dialer = route.dialer;
-    step = dialer->open_conduit(any_peer ? everyone() : connection.destination,
-                                [self = shared_from_this()](DialError error, ConduitPtr server) {
-                                  if (self->over) return;
-                                  self->connection.detail = std::move(error.detail);
-                                  if (error) return self->end("dial", error);
-                                  self->start_relay(std::move(server));
-                                });
+    step = open_conduit([self = shared_from_this()](DialError error, ConduitPtr server) {
+      if (self->over) return;
+      self->connection.detail = std::move(error.detail);
+      if (error) return self->end("dial", error);
+      self->start_relay(std::move(server));
+    });
+  }
+
+  Pending open_conduit(Dialer::ConduitHandler handler) {
+    if (!inbound->associations || id == mux::GlobalId()) {
+      return dialer->open_conduit(any_peer ? everyone() : connection.destination, std::move(handler));
+    }
+    return inbound->associations->open({.users = inbound->users,
+                                        .inbound = connection.inbound,
+                                        .outbound = connection.outbound,
+                                        .user = connection.user,
+                                        .id = id},
+                                       dialer, std::move(handler));
   }
 
   // Whether the user is served; if not the session is about to end.
@@ -110,6 +123,7 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   Account account;
   std::uint32_t level = 0;  // of the user
   bool any_peer = false;    // each datagram names its own
+  mux::GlobalId id = {};    // of one whose association may be kept
   TimePoint begun;
   Pending step;
   bool over = false;
@@ -129,7 +143,7 @@ Pending serve(Environment& environment, std::shared_ptr<const Inbound> inbound, 
 
 Pending serve_carried(Environment& environment, std::shared_ptr<const Inbound> inbound, Connection known,
                       const mux::Opening& opening, ConduitPtr conduit, absl::AnyInvocable<void()> done) {
-  auto session = std::make_shared<PacketSession>(environment, std::move(inbound), std::move(known), opening.any_peer,
+  auto session = std::make_shared<PacketSession>(environment, std::move(inbound), std::move(known), opening,
                                                  std::move(conduit), std::move(done));
   session->open();
   return Pending([weak = std::weak_ptr(session)] {

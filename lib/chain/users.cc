@@ -110,7 +110,7 @@ struct Users::User {
             .terms = terms,
             .up = total(Way::kUp),
             .down = total(Way::kDown),
-            .connections = members.size() - carriers,
+            .connections = connections,
             .connections_total = connections_total,
             .refused = refused,
             .addresses = addresses.size()};
@@ -122,7 +122,7 @@ struct Users::User {
   UserTerms terms;
   bool removed = false;
   std::list<Member> members;
-  std::size_t carriers = 0;                    // of the members
+  std::size_t connections = 0, carriers = 0;   // of the members
   std::map<IpAddress, std::size_t> addresses;  // and their connections
   std::vector<std::pair<const Environment*, std::shared_ptr<Traffic>>> shards;
   std::uint64_t connections_total = 0;
@@ -182,6 +182,7 @@ Admission::~Admission() {
   Users::User& user = *link_->user;
   const std::lock_guard lock(user.mutex);
   user.members.erase(link_->place);
+  if (link_->asking == Asking::kConnection) --user.connections;
   if (link_->asking == Asking::kCarrier) --user.carriers;
   if (!link_->from) return;
   const auto address = user.addresses.find(*link_->from);
@@ -246,7 +247,7 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   // Its credential was still known a moment ago.
   if (!user) return {.error = UserErrc::kRemoved, .detail = {}, .admission = nullptr};
   auto link = std::make_shared<Admission::Link>(environment, user, std::move(dismiss));
-  link->from = network_of(from);
+  if (asking != Asking::kAssociation) link->from = network_of(from);
   link->asking = asking;
   std::unique_lock lock(user->mutex);
   const UserLimits& limits = user->terms.limits;
@@ -257,8 +258,8 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   const UnixTime now = environment.clock.unix_now();
   if (std::error_code error = user->standing(now)) return refuse(error);
   const bool carrier = asking == Asking::kCarrier;
-  const std::size_t open = carrier ? user->carriers : user->members.size() - user->carriers;
-  if (limits.connections != 0 && open >= limits.connections) {
+  const std::size_t open = carrier ? user->carriers : user->connections;
+  if (asking != Asking::kAssociation && limits.connections != 0 && open >= limits.connections) {
     return refuse(UserErrc::kTooManyConnections, of(open, limits.connections) + (carrier ? " carriers" : ""));
   }
   const bool is_new = link->from && !user->addresses.contains(*link->from);
@@ -267,7 +268,11 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   }
   if (link->from) ++user->addresses[*link->from];
   link->place = user->members.insert(user->members.end(), {environment.executor, link});
-  carrier ? ++user->carriers : ++user->connections_total;
+  if (carrier) ++user->carriers;
+  if (asking == Asking::kConnection) {
+    ++user->connections;
+    ++user->connections_total;
+  }
   Decision out;
   out.admission.reset(new Admission(link));
   out.admission->meter_ = Meter(std::shared_ptr<Allowance>(user, &user->allowance));

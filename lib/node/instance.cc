@@ -19,6 +19,7 @@ struct Instance::Parts {
   Log& log;
   std::shared_ptr<Ledger> ledger;
   Commons commons;
+  std::shared_ptr<chain::Associations> associations;
   // Of the first of several instances:
   TimerPtr saving;
   std::unique_ptr<Plugins::Running> plugins;
@@ -129,14 +130,14 @@ void Instance::Parts::save() {
 }
 
 Instance::Instance(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-Instance::~Instance() = default;
+Instance::~Instance() { parts_->associations->close(); }
 
 absl::StatusOr<Commons> Commons::create(const NodeOptions& options, UnixTime now) {
   auto salts = SaltFiles::create(options, now);
   if (!salts.ok()) return salts.status();
   auto plugins = Plugins::create(options);
   if (!plugins.ok()) return plugins.status();
-  return Commons{std::move(*salts), std::move(*plugins)};
+  return Commons{std::move(*salts), std::move(*plugins), chain::make_association_table()};
 }
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
@@ -148,11 +149,12 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
     if (!own.ok()) return own.status();
     ledger = std::move(*own);
   }
-  if (!commons.salts || !commons.plugins) {
+  if (!commons.salts || !commons.plugins || !commons.associations) {
     auto own = Commons::create(options, environment.clock.unix_now());
     if (!own.ok()) return own.status();
     if (!commons.salts) commons.salts = std::move(own->salts);
     if (!commons.plugins) commons.plugins = std::move(own->plugins);
+    if (!commons.associations) commons.associations = std::move(own->associations);
   }
   std::unique_ptr<Parts> parts(new Parts{.environment = environment,
                                          .options = options,
@@ -160,6 +162,7 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
                                          .log = log,
                                          .ledger = std::move(ledger),
                                          .commons = std::move(commons)});
+  parts->associations = std::make_shared<chain::Associations>(environment, parts->commons.associations);
   auto outbounds = make_outbounds(environment, options, *parts->contexts, *parts->commons.plugins);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
@@ -171,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
     (*inbound)->router = [&first, first_traffic](const chain::Connection&) {
       return chain::Route{.outbound = first.tag, .dialer = first.dialer, .traffic = first_traffic};
     };
+    (*inbound)->associations = parts->associations;
     (*inbound)->on_end = [&log](const chain::Connection& connection) { log.on_connection(connection); };
     parts->inbounds.push_back(std::move(*inbound));
   }
@@ -235,6 +239,7 @@ std::size_t Instance::connections() const {
 
 void Instance::stop(Duration grace, absl::AnyInvocable<void()> drained) {
   Parts& p = *parts_;
+  p.associations->stop();
   if (p.saving) p.saving->disarm();
   p.drained = [&p, drained = std::move(drained)]() mutable {
     p.plugins.reset();

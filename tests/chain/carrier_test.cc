@@ -1,6 +1,7 @@
 // Connections that carry others: each has its own route and record, and what a carrier may not do.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "support/simulator.h"
 #include "winze/base/bytes.h"
 #include "winze/base/error.h"
+#include "winze/chain/associations.h"
 #include "winze/chain/session.h"
 #include "winze/io/memory.h"
 #include "winze/layer/mux_carrier.h"
@@ -237,6 +239,66 @@ TEST_CASE("carrier: datagrams for one destination, or with addresses for everyon
     REQUIRE(f.records.size() == 1);
     CHECK(f.records[0].destination == to);
     CHECK(f.records[0].down == 6);
+  }
+}
+
+TEST_CASE("carrier: under a global id the next carrier's datagrams go where those of the last one went") {
+  const Destination to("192.0.2.1", 53, Network::kUdp);
+  const mux::Opening opening{.destination = to, .datagrams = true, .any_peer = true, .global_id = {1, 2, 3}};
+  // The last carrier may have been cut, or not have been seen to end.
+  for (const bool cut : {true, false}) {
+    CAPTURE(cut);
+    Fixture f;
+    Associations associations(f.sim.environment(), make_association_table());
+    f.inbound->associations = std::shared_ptr<Associations>(&associations, [](Associations*) {});
+    const ConduitPtr near = f.carrier->open_conduit(opening);
+    test::send(*near, "one", to);
+    f.sim.run_ready();
+    REQUIRE(f.dialer->opens.size() == 1);
+    CHECK(is_everyone(f.dialer->opens[0]->destination));
+    auto [conduit, world] = test::conduit_pair(f.sim.environment());
+    test::answer(f.dialer->opens[0], {}, std::move(conduit));
+    const test::Receiver there(*world), here(*near);
+    f.sim.run_ready();
+    if (cut) {
+      f.carrier.reset();
+      f.sim.run_ready();
+      CHECK(f.ended);
+    }
+    auto [again, far] = memory_pair(f.sim.environment());
+    Pending session = serve(f.sim.environment(), f.inbound, std::move(far), [] {});
+    std::optional<mux::Carrier> carrier;
+    open_codec(f.sim.environment(), std::move(again),
+               std::make_unique<vless::ClientCodec>(kId, mux::cool_destination()), 1s,
+               [&](Opened opened) {
+                 carrier.emplace(f.sim.environment(), std::move(opened.stream),
+                                 std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{}, nullptr,
+                                 [](std::error_code) {});
+               })
+        .detach();
+    f.sim.run_ready();
+    const ConduitPtr next = carrier->open_conduit(opening);
+    test::send(*next, "two", to);
+    const test::Receiver at_next(*next);
+    f.sim.run_ready();
+    test::send(*world, "answer", to);
+    f.sim.run_ready();
+    CHECK(f.dialer->opens.size() == 1);
+    CHECK(there.texts() == std::vector<std::string>{"one", "two"});
+    CHECK(at_next.texts() == std::vector<std::string>{"answer"});
+    CHECK(here.texts().empty());
+    CHECK(here.error());
+    const std::vector<Connection> records = f.records;
+    const auto first = std::ranges::find(records, to, &Connection::destination);
+    REQUIRE(first != records.end());
+    CHECK(first->up == 3);
+    // It has only gone to another carrier.
+    if (!cut) CHECK_FALSE(first->error);
+    carrier.reset();
+    session.cancel();
+    f.sim.run_ready();
+    associations.close();
+    f.sim.run_ready();
   }
 }
 

@@ -21,6 +21,8 @@
 
 namespace winze::chain {
 
+class Associations;
+
 // What is known of a connection, and reported when it ends.
 struct Connection {
   std::string inbound;  // tags
@@ -111,6 +113,8 @@ struct Inbound {
   Router router;
   // Who may use it now, and on what terms, of those whom the proxy protocol names; null: all of them, without limits.
   std::shared_ptr<Users> users;
+  // Keeps what XUDP's global ids stand for (winze/chain/associations.h); null: they mean nothing.
+  std::shared_ptr<Associations> associations;
   std::shared_ptr<TagTraffic> traffic;            // where to count; may be null
   std::function<void(const Connection&)> on_end;  // may be empty
 };

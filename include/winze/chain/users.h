@@ -66,8 +66,9 @@ class Admission {
   Meter meter_;
 };
 
-// What asks for admission.
-enum class Asking : std::uint8_t { kConnection, kCarrier };
+// What asks for admission. An association that may outlive its session (winze/chain/associations.h) is told when the
+// user is not served any longer, and otherwise counts for nothing.
+enum class Asking : std::uint8_t { kConnection, kCarrier, kAssociation };
 
 class Users {
  public:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "winze/chain/associations.h"
 #include "winze/chain/server.h"
 #include "winze/io/environment.h"
 #include "winze/node/ledger.h"
@@ -30,6 +31,7 @@ struct Share {
 struct Commons {
   std::shared_ptr<SaltFiles> salts;
   std::shared_ptr<const Plugins> plugins;
+  std::shared_ptr<chain::AssociationTable> associations;
 
   static absl::StatusOr<Commons> create(const NodeOptions& options, UnixTime now);
 };
