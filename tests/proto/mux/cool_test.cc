@@ -67,21 +67,6 @@ TEST_CASE("mux.cool: what we send is what V2Ray sends") {
   CHECK(to_hex(flushed(session)) == "000400020302");
 }
 
-TEST_CASE("mux.cool: each direction ends by itself between two of ours") {
-  CoolSession client(Role::kClient), server(Role::kServer);
-  MuxLog at_server, at_client;
-  const StreamId id = *client.open(kTo);
-  client.end(id);
-  CHECK_FALSE(receive(server, flushed(client), 7, at_server));
-  CHECK(at_server.log == "open 1 tcp a.test:80; end 1");
-  CHECK_FALSE(receive(client, sealed(server, id, "answer"), 7, at_client));
-  server.end(id);
-  CHECK_FALSE(receive(client, flushed(server), 7, at_client));
-  CHECK(at_client.log == "data 1 answer; close 1 " + make_error_code(winze::Errc::kEof).message());
-  server.close(id, false);
-  CHECK(flushed(server).empty());
-}
-
 TEST_CASE("mux.cool: an End is an answer to ours even where it says failure, and a failure where it does not answer") {
   CoolSession client(Role::kClient);
   MuxLog log;

@@ -1,4 +1,4 @@
-// What holds for every multiplexing protocol: bytes of any length, and peers that flood.
+// What holds for several multiplexing protocols: bytes of any length, ends, and peers that flood.
 #include "winze/proto/mux/session.h"
 
 #include <doctest/doctest.h>
@@ -10,6 +10,7 @@
 
 #include "support/codec_pair.h"
 #include "support/mux_events.h"
+#include "winze/base/error.h"
 #include "winze/proto/mux/cool.h"
 #include "winze/proto/mux/error.h"
 #include "winze/proto/mux/h2.h"
@@ -50,6 +51,26 @@ TEST_CASE("mux: without windows bytes of any length go through, whatever the seg
       }
       CHECK((log.log.ends_with("; data " + std::to_string(id) + " " + expected)));
     }
+  }
+}
+
+TEST_CASE("mux: where an end closes both directions, each ends by itself between two of ours") {
+  for (const Make make_session : {make<CoolSession>, make<SmuxSession>}) {
+    const auto client = make_session(Role::kClient), server = make_session(Role::kServer);
+    MuxLog at_server, at_client;
+    const StreamId id = *client->open({.destination = Destination("a.test", 80)});
+    const std::string number = std::to_string(id);
+    client->end(id);
+    CHECK_FALSE(receive(*server, flushed(*client), 7, at_server));
+    CHECK(at_server.log.starts_with("open " + number));
+    CHECK(at_server.log.ends_with("; end " + number));
+    CHECK_FALSE(receive(*client, sealed(*server, id, "answer"), 7, at_client));
+    server->end(id);
+    CHECK_FALSE(receive(*client, flushed(*server), 7, at_client));
+    CHECK(at_client.log ==
+          "data " + number + " answer; close " + number + " " + make_error_code(winze::Errc::kEof).message());
+    server->close(id, false);
+    CHECK(flushed(*server).empty());
   }
 }
 

@@ -7,7 +7,6 @@
 
 #include "support/codec_pair.h"
 #include "support/mux_events.h"
-#include "winze/base/error.h"
 #include "winze/proto/mux/error.h"
 
 namespace winze::mux {
@@ -41,21 +40,6 @@ TEST_CASE("smux: what is sent") {
   client.close(other, false);
   CHECK_FALSE(client.wants_flush());
   CHECK_FALSE(client.open({.datagrams = true}));
-}
-
-TEST_CASE("smux: each direction ends by itself between two of ours") {
-  SmuxSession client(Role::kClient), server(Role::kServer);
-  MuxLog at_server, at_client;
-  const StreamId id = *client.open({});
-  client.end(id);
-  CHECK_FALSE(receive(server, flushed(client), 7, at_server));
-  CHECK(at_server.log == "open 3; end 3");
-  CHECK_FALSE(receive(client, sealed(server, id, "answer"), 7, at_client));
-  server.end(id);
-  CHECK_FALSE(receive(client, flushed(server), 7, at_client));
-  CHECK(at_client.log == "data 3 answer; close 3 " + make_error_code(winze::Errc::kEof).message());
-  server.close(id, false);
-  CHECK(flushed(server).empty());
 }
 
 TEST_CASE("smux: what is for a sub-stream that is not there is passed over, and so are NOPs") {
