@@ -148,6 +148,7 @@ class IkePair {
       step();
     }
     now = end;
+    drain();
   }
 
   void drain() {
@@ -155,8 +156,48 @@ class IkePair {
     drain(b, false);
   }
 
-  // --- Traffic: one packet from one end; whether it could be sealed.
+  // --- Traffic: one packet from one end; whether it could be sealed. One that could not is lost.
   bool send_packet(bool from_a) {
+    const bool sealed = seal_and_send(from_a);
+    if (!sealed) ++unsent_packets;
+    return sealed;
+  }
+  // A packet each way arrives.
+  bool traffic_flows() {
+    const Bend kept = std::move(bend);
+    bend = nullptr;
+    const std::uint64_t before_a = a.delivered, before_b = b.delivered;
+    const bool sealed = send_packet(true) && send_packet(false);
+    run(Duration(std::chrono::milliseconds(200)));
+    bend = kept;
+    return sealed && a.delivered == before_a + 1 && b.delivered == before_b + 1;
+  }
+  std::uint64_t lost_to_rekeying() const {
+    return unsent_packets + a.unknown_spi + b.unknown_spi + a.refused + b.refused;
+  }
+
+  TimePoint now{std::chrono::hours(1)};
+  IkeEnd a, b;
+  SeededRandom net;
+  Bend bend;      // of IKE messages
+  Bend bend_esp;  // of ESP packets
+  Duration delay{std::chrono::milliseconds(10)};
+  // The addresses as the other end sees them, where they differ: a NAT.
+  std::function<Endpoint(Endpoint)> translate;
+  std::uint64_t sent_packets = 0, unsent_packets = 0, lost_packets = 0;
+  std::uint64_t wakes = 0;
+
+ private:
+  struct Flight {
+    bool from_a;
+    ike::Path path;
+    Buffer datagram;
+    bool esp;
+  };
+
+  static ike::EngineOptions with_default(ike::EngineOptions options) { return options; }
+
+  bool seal_and_send(bool from_a) {
     IkeEnd& end = from_a ? a : b;
     // Of two children for the same traffic, while one takes the place of the other: who made the new one uses it.
     const auto order = [&](auto use) {
@@ -176,38 +217,6 @@ class IkePair {
       return true;
     });
   }
-  // A packet each way arrives.
-  bool traffic_flows() {
-    const Bend kept = std::move(bend);
-    bend = nullptr;
-    const std::uint64_t before_a = a.delivered, before_b = b.delivered;
-    const bool sealed = send_packet(true) && send_packet(false);
-    run(Duration(std::chrono::milliseconds(200)));
-    bend = kept;
-    return sealed && a.delivered == before_a + 1 && b.delivered == before_b + 1;
-  }
-  std::uint64_t lost_to_rekeying() const { return a.unknown_spi + b.unknown_spi + a.refused + b.refused; }
-
-  TimePoint now{std::chrono::hours(1)};
-  IkeEnd a, b;
-  SeededRandom net;
-  Bend bend;      // of IKE messages
-  Bend bend_esp;  // of ESP packets
-  Duration delay{std::chrono::milliseconds(10)};
-  // The addresses as the other end sees them, where they differ: a NAT.
-  std::function<Endpoint(Endpoint)> translate;
-  std::uint64_t sent_packets = 0, lost_packets = 0;
-  std::uint64_t wakes = 0;
-
- private:
-  struct Flight {
-    bool from_a;
-    ike::Path path;
-    Buffer datagram;
-    bool esp;
-  };
-
-  static ike::EngineOptions with_default(ike::EngineOptions options) { return options; }
 
   void drain(IkeEnd& end, bool of_a) {
     while (auto out = end.engine.next_transmit()) fly(of_a, out->path, std::move(out->datagram), false);

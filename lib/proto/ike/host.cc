@@ -297,6 +297,7 @@ bool Engine::close(TimePoint now, SaId sa) {
 }
 bool Engine::forget(SaId sa) {
   return with(*host_, sa, [&](Sa& found) {
+    if (Sa* const beside = found.parked()) host_->doom(*beside);
     host_->doom(found);
     return true;
   });

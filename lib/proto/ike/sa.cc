@@ -345,6 +345,9 @@ void Sa::end(TimePoint now, Reason why, bool linger) {
     host_.by_id.erase(id);
     id = {};
   }
+  // What was to take its place in a collision, and has not, goes with it; one that goes itself takes nobody's place.
+  if (Sa* const beside = parked()) host_.doom(*beside);
+  parked_beside_ = 0;
   if (active_ && active_->child_spi != 0) host_.by_child_spi.erase(active_->child_spi);
   active_.reset();
   if (follow_up_) give_up_spi(follow_up_->outcome.spi_in);

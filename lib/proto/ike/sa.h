@@ -273,6 +273,8 @@ class Sa : public Timed {
     if (!eap_identity_.empty() || !other.eap_identity_.empty()) return eap_identity_ == other.eap_identity_;
     return remote_ == other.remote_;
   }
+  // What the peer has made beside our own rekey, and nobody has adopted; null: nothing.
+  Sa* parked() const { return parked(active_.get()); }
   SaId id = SaId{};  // none: it was replaced
   bool doomed = false;
   // What a repeated first request is answered with.
@@ -500,6 +502,7 @@ class Sa : public Timed {
   void delete_replaced(TimePoint now);
   void adopt_crossing(TimePoint now);
   void adopt_self(TimePoint now);
+  Sa* parked(const Active* rekey) const;
 
   // --- sa_informational.cc
   void send_informational(TimePoint now, Task task);

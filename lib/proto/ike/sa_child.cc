@@ -489,6 +489,8 @@ void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
     write_notify(out, type, {}, protocol, spi);
     respond_pending(now, out, inner);
   };
+  // The host has taken its time.
+  if (state_ != State::kUp) return refuse(notify::kTemporaryFailure);
   if (!contents.nonce || contents.offers.empty()) return refuse(notify::kInvalidSyntax);
   if (contents.offers[0].proposal.protocol == Protocol::kIke) return on_rekey_request(now, contents);
   // Section 2.25.2.
@@ -501,8 +503,11 @@ void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
     if (old == nullptr) return refuse(notify::kChildSaNotFound, rekey->protocol, rekey->spi);
     if (old->state != ChildSa::State::kUp) return refuse(notify::kTemporaryFailure);
     // The peer has answered ours already, and its own comes late.
-    const bool late = active_ && active_->follow_up && active_->task.spi == old->spi_in;
-    if (late) return refuse(notify::kTemporaryFailure);
+    const bool crosses = active_ && active_->task.kind == Task::Kind::kRekeyChild && active_->task.spi == old->spi_in;
+    const bool late = crosses && active_->follow_up;
+    // And one pair of its own is enough.
+    const bool again = crosses && active_->crossing && child_by_in(active_->crossing->child_spi) != nullptr;
+    if (late || again) return refuse(notify::kTemporaryFailure);
   }
   answer_child_request(now, contents, old);
 }

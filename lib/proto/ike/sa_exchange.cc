@@ -103,8 +103,8 @@ std::optional<std::pair<PayloadType, ByteVector>> Sa::join(std::unique_ptr<Fragm
 
 void Sa::on_message(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads) {
   authentic(now, path, header);
-  cover_intermediate(header, first, payloads);
   if (!header.response) return on_request(now, path, header, first, payloads);
+  cover_intermediate(header, first, payloads);
   PayloadChain chain;
   Contents contents;
   if (!chain.decode(first, payloads) || !contents.decode(chain)) {
@@ -132,6 +132,7 @@ void Sa::authentic(TimePoint now, const Path& path, const Header& header) {
 
 void Sa::on_request(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads) {
   if (state_ == State::kGone || pending_ || (state_ == State::kAuth && initiator_)) return;
+  cover_intermediate(header, first, payloads);
   PayloadChain chain;
   Contents contents;
   if (!chain.decode(first, payloads) || !contents.decode(chain)) {

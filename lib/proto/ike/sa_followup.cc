@@ -35,6 +35,7 @@ bool Sa::follows_up_after(Active& active) {
   // The peer comes to the same, and leaves its own.
   if (follow_up_) give_up_spi(follow_up_->outcome.spi_in);
   follow_up_.reset();
+  if (Sa* const made = parked(&active)) host_.doom(*made);
   active.crossing.reset();
   return true;
 }

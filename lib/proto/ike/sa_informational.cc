@@ -126,7 +126,7 @@ bool Sa::move(TimePoint now, const Route& route) {
 }
 
 void Sa::on_move_request(TimePoint, const Path& path, const Contents& contents, PayloadWriter& out) {
-  if (mobike_ && contents.has(notify::kUpdateSaAddresses) && !client_) {
+  if (mobike_ && state_ == State::kUp && contents.has(notify::kUpdateSaAddresses) && !client_) {
     path_ = path;
     if (const auto nat = detect_nat(contents, spis_.i, spis_.r, path_)) {
       local_nat_ = nat->local;

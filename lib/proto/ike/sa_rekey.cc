@@ -49,8 +49,8 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
   std::size_t index = 0;
   const auto chosen = choose(connection_->proposals, answered, KeyExchangeRule::kRequired, index);
   const bool whole = error == nullptr && chosen && Suite::of(*chosen) && answered.size() == 1 &&
-                     contents.offers[0].spi.size() == 8 && contents.nonce && contents.key_exchange &&
-                     contents.key_exchange->method == active.group &&
+                     chosen->transforms.size() == answered[0].transforms.size() && contents.offers[0].spi.size() == 8 &&
+                     contents.nonce && contents.key_exchange && contents.key_exchange->method == active.group &&
                      chosen->find(TransformType::kKeyExchange)->id == active.group;
   auto shared = whole ? active.key_exchange->derive(contents.key_exchange->value)
                       : absl::StatusOr<Secret>(absl::InvalidArgumentError("refused"));
@@ -64,18 +64,18 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
                                                          .ike = {active.ike_spi, peer_spi}});
   if (!follows) return finish(now, std::move(active));
   // The peer's goes on, and ends this IKE SA: unless it breaks off.
-  if (!follows_up_after(active)) return retry_later(now, std::move(active.task));
+  if (!follows_up_after(active)) {
+    return parked(&active) != nullptr ? rekey_refused(now, std::move(active))
+                                      : retry_later(now, std::move(active.task));
+  }
   if (!send_follow_up(now, active, contents)) rekey_refused(now, std::move(active));
 }
 
 void Sa::rekey_refused(TimePoint now, Active active) {
   // What the peer has made in its place serves; else we try again, until the end of time.
-  if (active.crossing) {
-    const auto made = host_.sas.find(active.crossing->ike_spi);
-    if (made != host_.sas.end() && made->second->parked_beside_ == own_spi()) {
-      hand_over(now, *made->second);
-      return wait_for_deletion(now);
-    }
+  if (Sa* const made = parked(&active)) {
+    hand_over(now, *made);
+    return wait_for_deletion(now);
   }
   if (close_when_settled_) return void(close(now));
   retry_later(now, std::move(active.task));
@@ -86,9 +86,8 @@ void Sa::finish_rekey(TimePoint now, Active active, const FollowUp& settled) {
                             skeyseed_of_rekey(suite_.prf, keys_.d, settled.shared.span(), settled.nonce_i,
                                               settled.nonce_r, settled.further.span()),
                             settled.nonce_i, settled.nonce_r);
-  const auto found = active.crossing ? host_.sas.find(active.crossing->ike_spi) : host_.sas.end();
-  Sa* const theirs = found != host_.sas.end() ? found->second.get() : nullptr;
-  if (theirs == nullptr || theirs->doomed || theirs->parked_beside_ != own_spi()) {
+  Sa* const theirs = parked(&active);
+  if (theirs == nullptr) {
     hand_over(now, ours);
     return delete_replaced(now);
   }
@@ -119,7 +118,8 @@ void Sa::on_rekey_request(TimePoint now, const Contents& contents) {
   };
   // In the middle of ours the peer's comes late: it has answered ours already.
   const bool late = active_ && active_->task.kind == Task::Kind::kRekeyIke && active_->follow_up;
-  if (late || is_busy_with_children()) return refuse(notify::kTemporaryFailure);
+  // And one of its own is enough.
+  if (late || parked() != nullptr || is_busy_with_children()) return refuse(notify::kTemporaryFailure);
   auto choice = choose_offer(connection_->proposals, contents, KeyExchangeRule::kRequired);
   if (!choice || !Suite::of(choice->proposal) || choice->spi.size() != 8 || load_u64(choice->spi.data()) == 0) {
     return refuse(notify::kNoProposalChosen);
@@ -237,13 +237,19 @@ void Sa::delete_replaced(TimePoint now) {
   host_.touch(*this);
 }
 
+Sa* Sa::parked(const Active* rekey) const {
+  if (rekey == nullptr || !rekey->crossing || rekey->crossing->ike_spi == 0) return nullptr;
+  const auto found = host_.sas.find(rekey->crossing->ike_spi);
+  const bool waits = found != host_.sas.end() && !found->second->doomed && found->second->parked_beside_ == own_spi();
+  return waits ? found->second.get() : nullptr;
+}
+
 // The peer goes on with the IKE SA that it made, and so does not wait for the answer to ours.
 void Sa::adopt_crossing(TimePoint now) {
-  if (!active_ || !active_->crossing || active_->crossing->ike_spi == 0) return;
-  const auto found = host_.sas.find(active_->crossing->ike_spi);
+  Sa* const made = parked();
+  if (made == nullptr) return;
   active_.reset();
-  if (found == host_.sas.end() || found->second->doomed) return;
-  hand_over(now, *found->second);
+  hand_over(now, *made);
 }
 
 // An authentic request has come by an IKE SA that was made in a collision: unless it is its deletion, the peer takes it

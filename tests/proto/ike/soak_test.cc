@@ -48,6 +48,7 @@ TEST_CASE("ike: 10,000 child and 1,000 IKE rekeys at 5 % loss lose no packet and
   pair.run(200s);
   MESSAGE(rounds, " rounds, ", pair.a.engine.counters().collisions, " collisions, ", pair.sent_packets,
           " packets, of which the network lost ", pair.lost_packets);
+  CHECK(pair.unsent_packets == 0);
   CHECK(pair.lost_to_rekeying() == 0);
   CHECK(pair.a.delivered + pair.b.delivered + pair.lost_packets == pair.sent_packets);
   CHECK(pair.a.engine.counters().collisions > 100);
