@@ -73,7 +73,8 @@ void Sa::on_init_response(TimePoint now, const Header& header, Buffer& message) 
   PayloadChain chain;
   Contents contents;
   if (!active_ || active_->exchange != header.exchange || header.spi_i != spis_.i || header.initiator ||
-      !chain.decode(header.first, message.span().subspan(kHeaderSize)) || !contents.decode(chain)) {
+      !chain.decode(header.first, message.span().subspan(kHeaderSize)) || chain.unknown_critical != 0 ||
+      !contents.decode(chain)) {
     ++host_.counters.malformed;
     return;
   }
