@@ -40,8 +40,8 @@ struct Peer::State {
     if (!packet || packet->code == Code::kResponse || over) return done({});
     if (packet->code == Code::kSuccess) return done(succeed());
     if (packet->code == Code::kFailure) return done(refused());
-    if (!last_reply.empty() && std::ranges::equal(bytes, last_request)) return done(send(last_reply));
     if (++packets > kMaxPackets) return done(fail(Errc::kEndless));
+    if (!last_reply.empty() && std::ranges::equal(bytes, last_request)) return done(send(last_reply));
     last_request.assign(bytes.begin(), bytes.end());
     last_reply.clear();
     answer(*packet, std::move(done));

@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "proto/ike/wire.h"
 #include "support/files.h"
 #include "support/ike_pair.h"
 #include "winze/base/status.h"
@@ -152,6 +154,77 @@ TEST_CASE("security: a certificate that is not for the identity, not from our ro
     REQUIRE(pair.a.count<Closed>() == 1);
     CHECK(pair.a.last<Closed>()->reason.cause == Cause::kAuthentication);
     CHECK(pair.a.last<Closed>()->reason.text.find(row.text) != std::string::npos);
+  }
+}
+
+std::shared_ptr<const CertificateVerifier> verifier_with(const std::vector<std::string>& crls,
+                                                         const std::string& ocsp) {
+  CertificateVerifier made{std::vector{load("root")}};
+  for (const std::string& crl : crls) REQUIRE(made.add_crl(test::bytes_of("x509/" + crl + ".pem")).ok());
+  if (!ocsp.empty()) REQUIRE(made.add_ocsp_response(test::bytes_of("x509/" + ocsp + ".der")).ok());
+  return std::make_shared<const CertificateVerifier>(std::move(made));
+}
+
+TEST_CASE("security: a revoked certificate, and with a strict policy one of which nothing fresh is known") {
+  struct Row {
+    std::string_view name;
+    std::vector<std::string> crls;
+    std::string ocsp;
+    Revocation policy;
+    std::string_view text;  // empty: it comes up
+  };
+  const std::string_view gone = "it is revoked", unknown = "no fresh";
+  const Row rows[] = {
+      {"nothing is known", {}, "", Revocation::kIfKnown, ""},
+      {"nothing is known, strict", {}, "", Revocation::kStrict, unknown},
+      {"the list of one CA alone, strict", {"root_crl"}, "", Revocation::kStrict, unknown},
+      {"both lists, strict", {"root_crl", "sub_crl"}, "", Revocation::kStrict, ""},
+      {"the gateway is listed", {"sub_crl_server"}, "", Revocation::kIfKnown, gone},
+      {"the gateway is listed, strict", {"root_crl", "sub_crl_server"}, "", Revocation::kStrict, gone},
+      {"the gateway is listed, and nobody asks", {"root_crl", "sub_crl_server"}, "", Revocation::kIgnored, ""},
+      {"its CA is listed", {"root_crl_sub", "sub_crl"}, "", Revocation::kIfKnown, gone},
+      {"OCSP says that it is good, strict", {"root_crl"}, "ocsp_good", Revocation::kStrict, ""},
+      {"OCSP says that it is revoked", {"root_crl"}, "ocsp_revoked", Revocation::kIfKnown, gone},
+      {"OCSP of a stranger, strict", {"root_crl"}, "ocsp_by_stranger", Revocation::kStrict, unknown},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    Ends ends("server");
+    ends.a.remote.verifier = verifier_with(row.crls, row.ocsp);
+    ends.a.remote.revocation = row.policy;
+    IkePair pair(34, ends.options(), ends.options());
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair.a.count<Up>() == (row.text.empty() ? 1 : 0));
+    if (row.text.empty()) {
+      CHECK(pair.traffic_flows());
+      continue;
+    }
+    REQUIRE(pair.a.count<Closed>() == 1);
+    CHECK(pair.a.last<Closed>()->reason.cause == Cause::kAuthentication);
+    CHECK(pair.a.last<Closed>()->reason.text.find(row.text) != std::string::npos);
+    CHECK(pair.a.children.empty());
+    // The gateway, which had taken the client in, is told.
+    pair.run(1s);
+    CHECK(pair.b.engine.size() <= 1);
+    CHECK(pair.b.children.empty());
+  }
+}
+
+TEST_CASE("security: a gateway with a strict policy takes no client of whose certificate it knows nothing") {
+  for (const bool known : {false, true}) {
+    CAPTURE(known);
+    Ends ends("server");
+    ends.b.remote.revocation = Revocation::kStrict;
+    if (known) ends.b.remote.verifier = verifier_with({"root_crl", "sub_crl"}, "");
+    IkePair pair(35, ends.options(), ends.options());
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair.b.count<Up>() == (known ? 1 : 0));
+    CHECK(pair.a.count<Up>() == (known ? 1 : 0));
+    if (known) continue;
+    REQUIRE(pair.b.count<Closed>() == 1);
+    CHECK(pair.b.last<Closed>()->reason.cause == Cause::kAuthentication);
+    CHECK(pair.b.last<Closed>()->reason.text.find("no fresh") != std::string::npos);
+    CHECK(pair.a.last<Closed>()->reason.notify == notify::kAuthenticationFailed);
   }
 }
 
