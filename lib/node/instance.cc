@@ -183,6 +183,9 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
 
 absl::Status Instance::listen(const Share& share) {
   Parts& p = *parts_;
+  if (share.index == 0) {
+    if (absl::Status status = p.commons.salts->begin(); !status.ok()) return status;
+  }
   const bool share_ports = share.count > 1;
   auto serve = [&](auto result, std::size_t i) {
     if (result.error) return failed(p.options.inbounds[i], result.what);

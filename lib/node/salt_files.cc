@@ -18,50 +18,98 @@ namespace {
 
 std::string last_error() { return std::error_code(errno, std::system_category()).message(); }
 
-// Whole, or not at all, also when the machine stops in between.
-std::string replace_file(const std::string& name, std::span<const std::uint8_t> bytes) {
-  const std::string fresh = name + ".new";
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return "cannot write \"" + fresh + "\": " + last_error();
-  std::string failure;
-  while (!bytes.empty() && failure.empty()) {
+bool write_all(int fd, std::span<const std::uint8_t> bytes) {
+  while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(n));
-    } else if (errno != EINTR) {
-      failure = "cannot write \"" + fresh + "\": " + last_error();
-    }
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
-  if (failure.empty() && ::fsync(fd) != 0) failure = "cannot write \"" + fresh + "\": " + last_error();
-  ::close(fd);
-  if (failure.empty() && ::rename(fresh.c_str(), name.c_str()) != 0) {
-    failure = "cannot replace \"" + name + "\": " + last_error();
-  }
-  return failure;
+  return true;
 }
 
 }  // namespace
 
+// The salts of one inbound, and their file if they have one.
 class SaltFiles::Shared final : public shadowsocks::Salts {
  public:
-  explicit Shared(const shadowsocks::SaltLimits& limits) : pool_(limits) {}
+  Shared(const shadowsocks::SaltLimits& limits, std::string path, std::string name)
+      : path_(std::move(path)), name_(std::move(name)), pool_(limits) {}
+  ~Shared() override { close(file_); }
 
   bool add(std::span<const std::uint8_t> salt, UnixTime now) override {
     const std::lock_guard lock(mutex_);
+    if (!pool_.add(salt, now)) return false;
     changed_ = true;
-    return pool_.add(salt, now);
+    if (begun_) append(shadowsocks::SaltPool::later(salt, now));
+    return true;
   }
-  bool load(std::span<const std::uint8_t> bytes, UnixTime now) { return pool_.load(bytes, now); }
-  // Nothing when all is saved.
-  std::vector<std::uint8_t> dump_changes() {
+
+  absl::Status load(UnixTime now) {
+    std::ifstream in(name_, std::ios::binary);
+    const std::vector<std::uint8_t> bytes(std::istreambuf_iterator<char>(in), {});
+    if (!in.is_open() || bytes.empty() || pool_.load(bytes, now)) return absl::OkStatus();
+    return absl::InvalidArgumentError(path_ + ": \"" + name_ + "\" is not a file of salts, or is cut short; remove it");
+  }
+
+  // Whole, or not at all, also when the machine stops in between.
+  absl::Status replace() {
+    std::vector<std::uint8_t> bytes;
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(replacing_, true)) return absl::OkStatus();
+      begun_ = true;
+      changed_ = false;
+      bytes = pool_.dump();
+    }
+    const std::string fresh_name = name_ + ".new";
+    const int fresh = ::open(fresh_name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    bool written = fresh >= 0 && write_all(fresh, bytes) && ::fsync(fresh) == 0;
     const std::lock_guard lock(mutex_);
-    return std::exchange(changed_, false) ? pool_.dump() : std::vector<std::uint8_t>();
+    replacing_ = false;
+    written = written && write_all(fresh, std::exchange(meanwhile_, {}));
+    if (written && ::rename(fresh_name.c_str(), name_.c_str()) == 0) {
+      close(std::exchange(file_, fresh));
+      return absl::OkStatus();
+    }
+    const std::string why = last_error();
+    const std::string what = written ? "cannot replace \"" + name_ : "cannot write \"" + fresh_name;
+    close(fresh);
+    meanwhile_.clear();
+    changed_ = true;
+    return absl::UnavailableError(path_ + ": " + what + "\": " + why);
+  }
+
+  // Nothing when it is saved as it is, or was not begun.
+  absl::Status save() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!changed_ || !begun_) return absl::OkStatus();
+    }
+    return replace();
   }
 
  private:
+  static void close(int fd) {
+    if (fd >= 0) ::close(fd);
+  }
+
+  void append(const shadowsocks::SaltPool::Later& later) {
+    if (replacing_) meanwhile_.insert(meanwhile_.end(), later.begin(), later.end());
+    if (file_ < 0) return;
+    // Behind one that is cut off none could be read. The next save() writes them all.
+    const ssize_t n = ::write(file_, later.data(), later.size());
+    if (n != static_cast<ssize_t>(later.size())) close(std::exchange(file_, -1));
+  }
+
+  const std::string path_;  // in the configuration
+  const std::string name_;
   std::mutex mutex_;
   shadowsocks::SaltPool pool_;
-  bool changed_ = false;
+  int file_ = -1;
+  std::vector<std::uint8_t> meanwhile_;  // what came while the file is being replaced
+  bool replacing_ = false;
+  bool begun_ = false;
+  bool changed_ = false;  // since the file was replaced
 };
 
 absl::StatusOr<std::shared_ptr<SaltFiles>> SaltFiles::create(const NodeOptions& options, UnixTime now) {
@@ -72,32 +120,28 @@ absl::StatusOr<std::shared_ptr<SaltFiles>> SaltFiles::create(const NodeOptions& 
     if (settings == nullptr) continue;
     const auto method = shadowsocks::parse_method(settings->method);
     const bool timed = method && is_2022(*method);
-    auto salts = std::make_shared<Shared>(timed ? shadowsocks::kTimedSalts : shadowsocks::SaltLimits{});
+    auto salts = std::make_shared<Shared>(timed ? shadowsocks::kTimedSalts : shadowsocks::SaltLimits{},
+                                          inbound.path + ".settings.replayFile", settings->replay_file);
     out->inbounds_.back() = salts;
     if (settings->replay_file.empty()) continue;
-    const std::string where = inbound.path + ".settings.replayFile";
-    std::ifstream in(settings->replay_file, std::ios::binary);
-    const std::vector<std::uint8_t> bytes(std::istreambuf_iterator<char>(in), {});
-    if (in.is_open() && !bytes.empty() && !salts->load(bytes, now)) {
-      return absl::InvalidArgumentError(where + ": \"" + settings->replay_file +
-                                        "\" is not a file of salts, or is cut short; remove it");
-    }
-    out->files_.push_back({where, settings->replay_file, std::move(salts)});
+    if (absl::Status status = salts->load(now); !status.ok()) return status;
+    out->kept_.push_back(std::move(salts));
   }
   return out;
+}
+
+absl::Status SaltFiles::begin() {
+  for (const auto& salts : kept_) {
+    if (absl::Status status = salts->replace(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 SaltFiles::~SaltFiles() { (void)save(); }
 
 absl::Status SaltFiles::save() {
   absl::Status status;
-  for (const File& file : files_) {
-    const auto bytes = file.salts->dump_changes();
-    if (bytes.empty()) continue;
-    if (const std::string failure = replace_file(file.name, bytes); !failure.empty()) {
-      status.Update(absl::UnavailableError(file.path + ": " + failure));
-    }
-  }
+  for (const auto& salts : kept_) status.Update(salts->save());
   return status;
 }
 

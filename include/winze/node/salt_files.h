@@ -22,21 +22,21 @@ class SaltFiles {
   // By the place in NodeOptions; null where there is no Shadowsocks.
   const std::shared_ptr<shadowsocks::Salts>& inbound(std::size_t index) const { return inbounds_[index]; }
 
+  // Begins to write, each file anew. From now on a salt is in its file before its request is answered, so that nothing
+  // is lost when the process is killed.
+  absl::Status begin();
+
   // Saves a last time.
   ~SaltFiles();
 
-  // Writes what has changed, each file at once: by a new one that takes its place. A busy server's has some MiB.
+  // What was begun: replaces each file by one without what has grown old, and brings it to the disk, so that nothing
+  // older is lost when the machine stops. A busy server's has some MiB.
   absl::Status save();
 
  private:
   class Shared;
-  struct File {
-    std::string path;  // in the configuration
-    std::string name;
-    std::shared_ptr<Shared> salts;
-  };
   std::vector<std::shared_ptr<shadowsocks::Salts>> inbounds_;
-  std::vector<File> files_;
+  std::vector<std::shared_ptr<Shared>> kept_;
 };
 
 }  // namespace winze::node

@@ -12,9 +12,9 @@ namespace winze::shadowsocks {
 namespace {
 
 // A dump: magic | u64 begin | u32 count | salts of the elder generation | the same of the younger.
+// A later salt: u64 time | salt.
 constexpr std::string_view kMagic = "winze salts 1\n\0\0";
 constexpr std::size_t kMark = 16;  // of a salt
-using Mark = std::array<std::uint8_t, kMark>;
 
 }  // namespace
 
@@ -31,6 +31,10 @@ SaltPool::~SaltPool() = default;
 bool SaltPool::add(std::span<const std::uint8_t> salt, UnixTime now) {
   Mark mark;
   std::memcpy(mark.data(), salt.data(), kMark);
+  return add(mark, now);
+}
+
+bool SaltPool::add(const Mark& mark, UnixTime now) {
   turn(now);
   if (sets_->elder.marks.contains(mark)) return false;
   return sets_->younger.marks.insert(mark).second;
@@ -62,6 +66,13 @@ std::vector<std::uint8_t> SaltPool::dump() const {
   return out;
 }
 
+SaltPool::Later SaltPool::later(std::span<const std::uint8_t> salt, UnixTime now) {
+  Later out;
+  store_u64(out.data(), static_cast<std::uint64_t>(now));
+  std::memcpy(out.data() + 8, salt.data(), kMark);
+  return out;
+}
+
 bool SaltPool::load(std::span<const std::uint8_t> dumped, UnixTime now) {
   Reader in(dumped);
   if (in.text(kMagic.size()) != kMagic) return false;
@@ -77,8 +88,15 @@ bool SaltPool::load(std::span<const std::uint8_t> dumped, UnixTime now) {
       generation->marks.insert(mark);
     }
   }
+  const bool whole = in.ok();
+  while (in.remaining() >= sizeof(Later)) {
+    const UnixTime when = std::min(static_cast<UnixTime>(in.u64()), now);
+    Mark mark;
+    std::memcpy(mark.data(), in.bytes(kMark).data(), kMark);
+    add(mark, when);
+  }
   turn(now);
-  return in.ok() && in.remaining() == 0;
+  return whole;
 }
 
 std::size_t SaltPool::size() const { return sets_->elder.marks.size() + sets_->younger.marks.size(); }

@@ -50,6 +50,19 @@ TEST_CASE("shadowsocks salts: dumped and loaded; of what is no whole dump what c
     CHECK_FALSE(part.load(std::span(dump).first(size), 7));
     CHECK(part.size() <= 150);
   }
+  // Those behind it.
+  auto file = dump;
+  for (std::uint64_t i = 150; i < 170; ++i) {
+    const auto later = SaltPool::later(salt(i), 7);
+    file.insert(file.end(), later.begin(), later.end());
+  }
+  for (std::size_t cut : {0, 1, 23}) {
+    SaltPool more({.count = 100});
+    CHECK(more.load(std::span(file).first(file.size() - cut), 7));
+    CHECK(more.size() == (cut == 0 ? 170 : 169));
+    CHECK_FALSE(more.add(salt(168), 7));
+    CHECK(more.add(salt(169), 7) == (cut != 0));
+  }
   // Times to come are those of a clock that was wrong.
   SaltPool timed(kTimedSalts), later(kTimedSalts);
   timed.add(salt(1), 1'000'000);
@@ -57,6 +70,17 @@ TEST_CASE("shadowsocks salts: dumped and loaded; of what is no whole dump what c
   CHECK_FALSE(later.add(salt(1), 1001));
   CHECK(later.add(salt(2), 1200));
   CHECK(later.size() == 1);
+}
+
+TEST_CASE("shadowsocks salts: a later one is as old as it is, however old the dump before it") {
+  SaltPool pool(kTimedSalts), loaded(kTimedSalts);
+  pool.add(salt(1), 1000);
+  auto file = pool.dump();
+  const auto later = SaltPool::later(salt(2), 1120);
+  file.insert(file.end(), later.begin(), later.end());
+  CHECK(loaded.load(file, 1122));
+  CHECK_FALSE(loaded.add(salt(2), 1122));
+  CHECK(loaded.add(salt(1), 1122));
 }
 
 }  // namespace

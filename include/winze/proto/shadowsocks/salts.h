@@ -38,14 +38,19 @@ class SaltPool final : public Salts {
   ~SaltPool() override;
   bool add(std::span<const std::uint8_t> salt, UnixTime now) override;
 
-  // For a file that outlives the process, and back. What load() is given may be anything: it takes the salts it finds,
-  // and says whether that was a whole dump.
+  // For a file that outlives the process: a dump, and behind it, as they come, the salts that were added since.
   std::vector<std::uint8_t> dump() const;
+  using Later = std::array<std::uint8_t, 8 + 16>;
+  static Later later(std::span<const std::uint8_t> salt, UnixTime now);
+  // And back. It may be given anything: it takes the salts it finds, and says whether there was a whole dump. The last
+  // of those behind it may be cut off.
   bool load(std::span<const std::uint8_t> dumped, UnixTime now);
   std::size_t size() const;
 
  private:
   struct Sets;
+  using Mark = std::array<std::uint8_t, 16>;
+  bool add(const Mark& mark, UnixTime now);
   void turn(UnixTime now);
 
   SaltLimits limits_;
