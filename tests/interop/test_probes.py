@@ -16,6 +16,8 @@ from harness import HOST, TLS, UUID, client, free_port, listener, stream
 HANDSHAKE = 2  # seconds, of the policy
 OTHER = "00000000-0000-4000-8000-000000000000"
 PATIENCE = HANDSHAKE + 3
+WITH_USERS = "2022-blake3-aes-128-gcm users"
+KEYS = [base64.b64encode(bytes([fill]) * 16).decode() for fill in range(3)]
 
 
 # --- servers, and clients of theirs ---
@@ -34,8 +36,11 @@ def settings(protocol, secret):
         return {"clients": [{"id": secret}]}, ("vnext", {"users": [{"id": secret, "security": "aes-128-gcm"}]})
     if protocol == "trojan":
         return {"clients": [{"password": secret}]}, ("servers", {"password": secret})
-    method = protocol
-    one = {"method": method, "password": secret}
+    if protocol == WITH_USERS:
+        method = protocol.removesuffix(" users")
+        one, (of_server, of_user) = {"method": method, "password": secret}, secret.split(":")
+        return one | {"password": of_server, "clients": [{"password": of_user, "email": "one"}]}, ("servers", one)
+    one = {"method": protocol, "password": secret}
     return one, ("servers", one)
 
 
@@ -46,8 +51,10 @@ def name_of(protocol):
 def secrets(protocol):
     if protocol in ("vless", "vmess"):
         return UUID, OTHER
+    if protocol == WITH_USERS:
+        return f"{KEYS[0]}:{KEYS[1]}", f"{KEYS[0]}:{KEYS[2]}"
     if protocol.startswith("2022"):
-        return "AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="
+        return KEYS[:2]
     return "correct horse", "wrong horse"
 
 
@@ -106,8 +113,9 @@ def record(stage, protocol, secret, target, name, count):
 # --- probes ---
 
 
-def probe(port, data, drip=0.0, kind="tcp"):
-    """(bytes sent back, how it ended, after how many seconds)"""
+def probe(port, data, drip=False, kind="tcp"):
+    """(bytes sent back, how it ended, how many seconds after the probe and after the connection)"""
+    connected = time.monotonic()
     s = socket.create_connection((HOST, port))
     if kind.endswith("tls"):
         context = ssl.create_default_context(cafile=TLS / "root.pem")
@@ -116,7 +124,7 @@ def probe(port, data, drip=0.0, kind="tcp"):
         data = upgrade(s)(data)
     begun = time.monotonic()
     # Sent and read by one thread: TLS here is not for two.
-    pieces = [data[i : i + 1] for i in range(len(data))] if drip else [data]
+    pieces = drips(data) if drip else [data]
     back, how = b"", "open"
     s.settimeout(0.1)
     while time.monotonic() - begun < PATIENCE:
@@ -136,15 +144,27 @@ def probe(port, data, drip=0.0, kind="tcp"):
             how = "closed"
             break
         back += piece
-    seconds = time.monotonic() - begun
+    ended = time.monotonic()
     s.close()
-    return len(back), how, seconds
+    return len(back), how, (ended - begun, ended - connected)
+
+
+def drips(data):
+    """One for each tenth of a second: few bytes one by one; many in so few pieces that the last alone comes too late."""
+    if len(data) < 10 * HANDSHAKE:
+        return [data[i : i + 1] for i in range(len(data))]
+    step = -(-len(data) // (5 * HANDSHAKE))
+    begin = [data[i : i + step] for i in range(0, len(data) - 1, step)]
+    begin[-1] = begin[-1][: len(data) - 1 - (len(begin) - 1) * step]
+    return begin + [b""] * (10 * HANDSHAKE) + [data[-1:]]
 
 
 def when(seconds):
-    if seconds < 0.7:
+    since_probe, since_connected = seconds
+    if since_probe < 0.7:
         return "at once"
-    return "handshake" if HANDSHAKE - 0.3 < seconds < HANDSHAKE + 1.2 else f"{seconds:.1f} s"
+    in_time = HANDSHAKE - 0.3 < since_connected < HANDSHAKE + 1.2
+    return "handshake" if in_time else f"{since_probe:.1f} s, {since_connected:.1f} s after the connection"
 
 
 def run(port, probes, kind):
@@ -193,22 +213,30 @@ OPEN = {NO_USER: AT_ONCE, INCOMPLETE: LATE}
 SILENT = {NO_USER: LATE, INCOMPLETE: LATE, REPLAY: LATE}
 CASES = [("vless", "tcp", OPEN), ("vless", "tls", OPEN), ("vless", "ws-tls", OPEN), ("trojan", "tls", OPEN),
          ("vmess", "tcp", SILENT), ("vmess", "ws-tls", SILENT), ("aes-256-gcm", "tcp", SILENT),
-         ("2022-blake3-aes-128-gcm", "tcp", SILENT)]
+         ("2022-blake3-aes-128-gcm", "tcp", SILENT), (WITH_USERS, "tcp", SILENT)]
 
 
 def strangers(protocol, rights, wrong):
     noise = bytes([0x99]) + os.urandom(299)  # begins no protocol here, so that chance does not decide
     # Each is made from an opening of its own, which no server has seen.
-    first, second, third = rights
+    first, second, third, fourth = rights
     probes = {("random", NO_USER): (noise,), ("wrong user", NO_USER): (wrong,),
               ("one bit wrong", NO_USER): (flip(first, 5),), ("one bit wrong, late", NO_USER): (flip(second, 14),),
               ("first bytes", INCOMPLETE): (first[:9],), ("first bytes of a wrong one", INCOMPLETE): (wrong[:9],),
-              ("first bytes, slowly", INCOMPLETE): (first[:9], 0.1), ("nothing", INCOMPLETE): (b"",),
+              ("first bytes, slowly", INCOMPLETE): (first[:9], True), ("nothing", INCOMPLETE): (b"",),
+              ("nearly all of it, the rest too late", INCOMPLETE): (fourth[: header_size(protocol, fourth)], True),
               ("HTTP", NO_USER): (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"Accept: */*\r\n" * 20 + b"\r\n",)}
     if protocol not in ("vless", "trojan"):
         probes[("one byte", INCOMPLETE)] = (noise[:1],)
         probes[("cut in the header", INCOMPLETE)] = (third[: len(third) // 2],)
     return probes
+
+
+def header_size(protocol, opening):
+    """Bytes without the last of which no server knows what is wanted."""
+    if protocol == "vmess":
+        return 16 + 18 + 8 + 49 + 16  # and up to 15 of padding, before the first chunk
+    return len(opening) - 4 if protocol in ("vless", "trojan") else len(opening)
 
 
 def upgrade(s):
@@ -229,11 +257,15 @@ def upgrade(s):
 @pytest.mark.parametrize("protocol,kind,expected", CASES, ids=lambda v: v if isinstance(v, str) else "")
 def test_a_close_guess_looks_like_any_other(stage, echo, protocol, kind, expected):
     good, bad = secrets(protocol)
-    right, *others = record(stage, protocol, good, echo, "right", 4)
+    right, *others = record(stage, protocol, good, echo, "right", 6)
     [wrong] = record(stage, protocol, bad, echo, "wrong", 1)
     port = free_port()
     stage.start("winze", server(protocol, port, kind), [port], "server")
-    results = run(port, strangers(protocol, others, wrong), kind)
+    probes = strangers(protocol, others[:4], wrong)
+    if protocol == WITH_USERS:
+        [other] = record(stage, protocol, f"{KEYS[2]}:{KEYS[1]}", echo, "other", 1)
+        probes |= {("wrong server key", NO_USER): (other,), ("bit wrong of the identity", NO_USER): (flip(others[4], 20),)}
+    results = run(port, probes, kind)
     back, how, seconds = probe(port, right, kind=kind)
     assert back > 0, "the bytes were not right"
     if REPLAY in expected:
@@ -241,6 +273,67 @@ def test_a_close_guess_looks_like_any_other(stage, echo, protocol, kind, expecte
     show(f"{protocol} over {kind}", results)
     for (name, group), seen in results.items():
         assert seen == expected[group], name
+
+
+FLOW = "xtls-rprx-vision"
+
+
+def vless_opening(uuid, flow, target):
+    """A request for the target and "ping", as a client with or without the flow begins."""
+    name = flow.encode()
+    addons = b"\x0a" + bytes([len(name)]) + name if flow else b""
+    id = bytes.fromhex(uuid.replace("-", ""))
+    head = b"\0" + id + bytes([len(addons)]) + addons + b"\1" + target.to_bytes(2, "big") + b"\1" + socket.inet_aton(HOST)
+    return head + (id + b"\0\0\4\0\x40ping" + bytes(64) if flow == FLOW else b"ping")
+
+
+@pytest.mark.parametrize("flow", [FLOW, ""], ids=["vision", "none"])
+def test_the_flow_is_no_secret_told_to_strangers(stage, echo, flow):
+    """Users of Vision and others: who asks for the wrong flow is sent away as who is no user."""
+    port = free_port()
+    config = server("vless", port, "tls")
+    config["inbounds"][0]["settings"]["clients"][0]["flow"] = flow
+    stage.start("winze", config, [port], "server")
+    right, another = vless_opening(UUID, flow, echo), "" if flow else FLOW
+    assert probe(port, right, kind="tls")[0] > 0, "the bytes were not right"
+    refused = {"wrong user": (vless_opening(OTHER, flow, echo),),
+               "wrong user, wrong flow": (vless_opening(OTHER, another, echo),),
+               "right user, wrong flow": (vless_opening(UUID, another, echo),),
+               "right user, unknown flow": (vless_opening(UUID, "xtls-rprx-direct", echo),)}
+    late = {"first bytes": (right[:9],), "the user alone": (right[:17],), "the user, slowly": (right[:17], True)}
+    results = run(port, refused | late, "tls")
+    show(f"vless over tls, {'with' if flow else 'without'} the flow", results)
+    assert {results[name] for name in refused} == {AT_ONCE}
+    assert {results[name] for name in late} == {LATE}
+
+
+HEAD = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n"
+KEY = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+
+@pytest.mark.parametrize("kind", ["ws", "httpupgrade"])
+def test_openings_of_http_transports(stage, kind):
+    """Whoever does not know the path finds a web server without pages."""
+    port = free_port()
+    stage.start("winze", server("vless", port, kind), [port], "server")
+    key = KEY if kind == "ws" else b""
+    elsewhere = {"another path": (HEAD % (b"/", b"a.test", key),),
+                 "another path, no upgrade": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",),
+                 "near": (HEAD % (b"/tunne", b"a.test", key),), "nearer": (HEAD % (b"/tunnel/", b"a.test", key),)}
+    malformed = {"random": (bytes([0x99]) * 300 + b"\r\n\r\n",), "no HTTP": (b"GET /tunnel\r\n\r\n",)}
+    late = {"nothing": (b"",), "less than a head": (b"GET /tunnel HT",), "less than a head, slowly": (b"GET /tun", True),
+            "a head, too slowly": (HEAD % (b"/tunnel", b"a.test", key), True)}
+    known = {"the path, no upgrade": (b"GET /tunnel HTTP/1.1\r\nHost: a.test\r\n\r\n",),
+             "the path, then nothing": (HEAD % (b"/tunnel", b"a.test", key),)}
+    results = run(port, elsewhere | malformed | late | known, "tcp")
+    show(f"vless over {kind}", results)
+    seen = {results[name] for name in elsewhere}
+    assert len(seen) == 1 and next(iter(seen))[0] > 0 and next(iter(seen))[1:] == ("closed", "at once")
+    seen = {results[name] for name in malformed}
+    assert len(seen) == 1 and next(iter(seen))[0] > 0 and next(iter(seen))[1:] == ("closed", "at once")
+    assert {results[name] for name in late} == {LATE}
+    assert results["the path, no upgrade"][1:] == ("closed", "at once")
+    assert results["the path, then nothing"][1:] == ("closed", "handshake")
 
 
 def pour(port, opening):
@@ -306,7 +399,7 @@ def test_http_tells_a_wrong_password_like_a_wrong_user(stage):
              {"wrong user": b"mally:correct horse", "wrong password": b"alice:correct hours", "both wrong": b"x:y"}.items()}
     refused = login | {"no authentication": (CONNECT % b"",)}
     results = run(port, refused | {"random": (bytes([0x99]) * 300 + b"\r\n\r\n",), "first bytes": (b"CONN",),
-                                   "first bytes, slowly": (b"CONNECT a.t", 0.1)}, "tcp")
+                                   "first bytes, slowly": (b"CONNECT a.t", True)}, "tcp")
     show("http over tcp", results)
     seen = {results[name] for name in refused}
     assert len(seen) == 1 and next(iter(seen))[0] > 0
