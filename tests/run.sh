@@ -5,17 +5,19 @@
 #   --no-peers    without the interop suite
 #   --peers=all   also against the peers that are built from source (Xray, sing-box, shadowsocks-rust), which takes
 #                 some minutes once
+#   --whole       a file of 1 GiB through every pair of protocol, cipher, stream and peer, where 16 MiB go else
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/packages.sh
 
-fast= peers=yes built=
+fast= peers=yes built= interop=()
 for argument in "$@"; do
   case $argument in
     --fast) fast=yes peers= ;;
     --no-peers) peers= ;;
     --peers=all) built=yes ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --whole) interop+=(--whole) ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "unknown option $argument; see --help" >&2; exit 2 ;;
   esac
 done
@@ -63,7 +65,7 @@ if [ -n "$peers" ]; then
   if [ -n "$built" ]; then step "peers built from source" bash tests/interop/built_peers.sh; fi
   echo "== interop"
   # Most of a test's time is waiting for deadlines and for processes to start.
-  /usr/bin/python3 -m pytest -q -ra -n 2 --dist loadfile tests/interop 2>&1 | tee "$log" || true
+  /usr/bin/python3 -m pytest -q -ra -n 2 --dist loadfile "${interop[@]}" tests/interop 2>&1 | tee "$log" || true
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
   interop_failed=$(($(tally failed) + $(tally error)))
   if ! grep -qE '[0-9]+ passed' "$log"; then interop_failed=$((interop_failed + 1)); fi

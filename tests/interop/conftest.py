@@ -16,6 +16,15 @@ from web import Web
 SIZES = {"1k.bin": 1 << 10, "16m.bin": 16 << 20, "64m.bin": 64 << 20, "1g.bin": 1 << 30}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--whole", action="store_true", help="a file of 1 GiB where each row of a matrix moves one of 16 MiB")
+
+
+def pytest_configure(config):
+    if config.getoption("--whole"):
+        harness.FILE = "1g.bin"
+
+
 @pytest.fixture(scope="session")
 def files():
     """Files of pseudo-random bytes, with their SHA-256."""

@@ -1,4 +1,5 @@
 """Processes, ports, configurations and origins for the interop tests. Everything is on loopback and is stopped by pid."""
+import collections
 import contextlib
 import hashlib
 import http.server
@@ -22,6 +23,7 @@ TLS = ROOT / "tests/vectors/tls"
 PASSWORD = "correct horse"
 UUID = "6d1c6a3e-2f0b-4f0e-9a57-0d5b7c2f4a11"
 HOST = "127.0.0.1"
+FILE = "16m.bin"  # what transfer() moves where its test names no other; with --whole "1g.bin"
 
 
 def require(condition, why):
@@ -59,6 +61,20 @@ for _ in range(random.randrange(len(PORTS))):  # another run has others
     next(_ports)
 
 
+_claims = collections.deque(maxlen=200)  # of the last ports, against tests that run at the same time
+
+
+def claim(port):
+    """Whether no other process has taken this port lately: it may not listen yet."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0winze-interop-{port}")
+    except OSError:
+        return False
+    _claims.append(held)
+    return True
+
+
 def free_port(host=HOST):
     """A port that nobody uses, by TCP or by UDP."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -68,7 +84,8 @@ def free_port(host=HOST):
             with contextlib.suppress(OSError):
                 tcp.bind((host, port))
                 udp.bind((host, port))
-                return port
+                if claim(port):
+                    return port
 
 
 def wait_port(port, host=HOST, seconds=15, process=None):
@@ -149,6 +166,8 @@ class Stage:
 
     def start(self, maker, config, ports, name=None, host=HOST, arguments=()):
         name = name or f"{maker}{len(self.running)}"
+        if maker == "xray":
+            config = allow_private(config)
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(config, indent=1))
         require_maker(maker)
@@ -159,15 +178,25 @@ class Stage:
         return process
 
     def stop(self):
-        # All at once: a server lets its connections end, which its client holds.
+        # All at once: a server lets its connections end, which its client holds. A winze that is asked twice does not
+        # wait for those that nobody ends.
         for process in self.running:
             if process.process.poll() is None:
                 process.process.terminate()
+        deadline = time.monotonic() + 0.5
         for process in self.running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.process.wait(max(0, deadline - time.monotonic()))
             process.stop()
 
 
 # --- configurations: V2Ray's, which winze reads too ---
+
+
+def allow_private(config):
+    """Xray keeps the clients of its servers from private addresses unless it is told not to."""
+    rules = {"settings": {"finalRules": [{"action": "allow"}]}}
+    return config | {"outbounds": [out | (rules if out["protocol"] == "freedom" else {}) for out in config["outbounds"]]}
 
 
 def stream(kind, side, **extra):
@@ -193,11 +222,12 @@ def stream(kind, side, **extra):
 
 class Protocol:
     """A proxy protocol of the matrix (test_matrix.py). `securities`: its ciphers, or None where it has none to choose;
-    `kinds`: the streams it runs over. `server(security)` and `client(address, port, security)` are the settings."""
+    `kinds`: the streams it runs over; `packets_apart`: datagrams go by themselves, whatever carries its streams.
+    `server(security)` and `client(address, port, security)` are the settings."""
 
-    def __init__(self, server, client, securities=(None,), kinds=("tcp", "tls", "ws", "ws-tls"), udp=True):
+    def __init__(self, server, client, securities=(None,), kinds=("tcp", "tls", "ws", "ws-tls"), packets_apart=False):
         self.server, self.client = server, client
-        self.securities, self.kinds, self.udp = securities, kinds, udp
+        self.securities, self.kinds, self.packets_apart = securities, kinds, packets_apart
 
 
 def vnext(host, port, **user):
@@ -220,7 +250,7 @@ PROTOCOLS = {
         server=lambda method: {"method": method, "password": "correct horse", "network": "tcp,udp"},
         client=lambda host, port, method: {"servers": [{"address": host, "port": port, "method": method,
                                                         "password": "correct horse"}]},
-        securities=("aes-256-gcm", "aes-128-gcm", "chacha20-ietf-poly1305"), kinds=("tcp",)),
+        securities=("aes-256-gcm", "aes-128-gcm", "chacha20-ietf-poly1305"), packets_apart=True),
 }
 
 
@@ -382,12 +412,14 @@ def fetch_sha256(url, *arguments, seconds=120):
     return digest.hexdigest()
 
 
-def transfer(socks, origin, files, hashes, name="16m.bin"):
-    """A file down and up through a SOCKS5 port, whole."""
+def transfer(socks, origin, files, hashes, name=None, patient=False):
+    """A file down and up through a SOCKS5 port, whole. `patient`: up only when the origin has said that it may come."""
+    name = name or FILE
+    at_once = [] if patient else ["-H", "Expect:"]
     proxy = ["-x", f"socks5h://{HOST}:{socks}"]
     url = f"http://{HOST}:{origin.port}"
     assert fetch_sha256(f"{url}/{name}", *proxy) == hashes[name]
-    result = curl(*proxy, "-T", str(files / name), f"{url}/up", "-H", "Expect:")
+    result = curl(*proxy, "-T", str(files / name), f"{url}/up", *at_once)
     assert result.stdout.decode() == hashes[name], result.stderr
 
 

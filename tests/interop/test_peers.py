@@ -112,27 +112,6 @@ def test_200_downloads_at_once(stage, origin, hashes, makers, kind):
     assert results == [hashes["1k.bin"]] * 200
 
 
-@pytest.mark.parametrize("kind", ["tcp", "tls"])
-def test_half_close(stage, kind):
-    def answer_at_the_end(s):
-        total = 0
-        while piece := s.recv(65536):
-            total += len(piece)
-        s.sendall(b"got %d" % total)
-
-    server = RawServer(answer_at_the_end)
-    _, door = start_pair(stage, ("winze", "winze"), kind, door=server.port)
-    with socket.create_connection((HOST, door)) as s:
-        s.settimeout(20)
-        s.sendall(bytes(3_000_000))
-        s.shutdown(socket.SHUT_WR)
-        answer = b""
-        while piece := s.recv(100):
-            answer += piece
-    assert answer == b"got 3000000"
-    server.stop()
-
-
 @pytest.mark.parametrize("makers", PAIRS, ids=ids)
 def test_server_speaks_first(stage, makers):
     server = RawServer(lambda s: (s.sendall(b"220 hello\r\n"), s.recv(10)))

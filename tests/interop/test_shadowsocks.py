@@ -42,12 +42,6 @@ def socks(port):
     return listener("socks", port, auth="noauth", udp=True, ip=HOST)
 
 
-# Xray blocks private targets of some servers unless it is told not to.
-def freedom(maker):
-    rules = {"settings": {"finalRules": [{"action": "allow"}]}} if maker == "xray" else {}
-    return FREEDOM | rules
-
-
 def sing_user(password):
     return {"name": password[:4], "password": password}
 
@@ -67,7 +61,7 @@ def start_server(stage, maker, port, method, users=()):
             server["users"] = [sing_user(password) for password in users]
         return stage.start("ssserver", {"servers": [server]}, [port], "server")
     settings = {"clients": [{"password": password, "email": f"{i}@example"} for i, password in enumerate(users)]}
-    config = client([inbound(port, method, **(settings if users else {}))], freedom(maker))
+    config = client([inbound(port, method, **(settings if users else {}))], FREEDOM)
     return stage.start(maker, config, [port], "server")
 
 
@@ -109,10 +103,11 @@ def cases():
     yield pytest.param("xchacha20-ietf-poly1305", "winze", "winze", id="xchacha20-winze-winze")
 
 
-def exchange_datagrams(port, echo, count=10000):
-    server = echo()
+def exchange_datagrams(port, echo, **options):
+    first, second = echo(), echo()
     with Association(port) as association:
-        association.check_many(server, count)
+        association.check_full_cone(first, second)
+        association.check_many(second, **options)
 
 
 @pytest.mark.parametrize("method,client_maker,server_maker", cases())
@@ -124,7 +119,8 @@ def test_streams_and_datagrams(stage, origin, files, hashes, echo, method, clien
     exchange_datagrams(port, echo)
 
 
-@pytest.mark.parametrize("client_maker,server_maker", [("winze", "libev"), ("libev", "winze"), ("winze", "rust"), ("rust", "winze")])
+@pytest.mark.parametrize("client_maker,server_maker", [("winze", "libev"), ("libev", "winze"), ("winze", "rust"),
+                                                       ("rust", "winze"), ("winze", "singbox")])
 def test_one_gibibyte(stage, origin, files, hashes, client_maker, server_maker):
     method = "aes-256-gcm" if "libev" in (client_maker, server_maker) else SIP022[0]
     server_port, port = free_port(), free_port()
@@ -147,7 +143,8 @@ def test_users(stage, origin, files, hashes, echo, method, client_maker, server_
         process = start_client(stage, client_maker, port, server_port, method, f"{key_for(method)}:{key}")
         if i < 2:
             transfer(port, origin, files, hashes)
-            exchange_datagrams(port, echo, 500)
+            # Of those that come to it Xray 26.3's server with users loses one now and then.
+            exchange_datagrams(port, echo, may_lose=3 if server_maker == "xray" else 0)
         else:
             result = curl("-x", f"socks5h://{HOST}:{port}", f"http://{HOST}:{origin.port}/1k.bin", seconds=5)
             assert result.returncode != 0 and result.stdout == b""
@@ -175,6 +172,12 @@ def start_with_plugin(stage, maker, role, port, plugin, server_port=None, method
         arguments = where + ["--plugin", program, "--plugin-opts", options]
         # ss-local asks its plugin for nothing before it is asked itself, so that its port says little.
         return start_libev(stage, "ss-local" if server_port else "ss-server", port, method, arguments)
+    if maker == "rust":
+        words = {"server": HOST, "server_port": server_port or port, "method": method, "password": key_for(method),
+                 "plugin": program, "plugin_opts": options, "mode": "tcp_and_udp"}
+        if role == "server":
+            return stage.start("ssserver", {"servers": [words]}, [port], "server")
+        return stage.start("sslocal", words | {"local_address": HOST, "local_port": port}, [port], "client")
     words = {"plugin": program, "pluginOpts": options}
     if role == "server":
         config = client([inbound(port, method, **words)], FREEDOM)
@@ -192,18 +195,23 @@ def fetch_patiently(port, origin, hashes):
     assert fetch_sha256(f"http://{HOST}:{origin.port}/16m.bin", *proxy) == hashes["16m.bin"]
 
 
-@pytest.mark.parametrize("client_maker,client_plugin,server_maker,server_plugin", [
-    ("winze", OBFS, "libev", OBFS), ("libev", OBFS, "winze", OBFS), ("winze", V2RAY_PLUGIN, "winze", V2RAY_PLUGIN),
-    ("libev", OURS, "libev", OURS), ("libev", OURS, "libev", V2RAY_PLUGIN), ("libev", V2RAY_PLUGIN, "libev", OURS),
-    ("libev", OURS_TLS, "winze", OURS_TLS), ("winze", OURS_TLS, "libev", OURS_TLS),
+@pytest.mark.parametrize("method,client_maker,client_plugin,server_maker,server_plugin", [
+    ("aes-256-gcm", "winze", OBFS, "libev", OBFS), ("aes-256-gcm", "libev", OBFS, "winze", OBFS),
+    ("aes-256-gcm", "winze", V2RAY_PLUGIN, "winze", V2RAY_PLUGIN), ("aes-256-gcm", "libev", OURS, "libev", OURS),
+    ("aes-256-gcm", "libev", OURS, "libev", V2RAY_PLUGIN), ("aes-256-gcm", "libev", V2RAY_PLUGIN, "libev", OURS),
+    ("aes-256-gcm", "libev", OURS_TLS, "winze", OURS_TLS), ("aes-256-gcm", "winze", OURS_TLS, "libev", OURS_TLS),
+    (SIP022[0], "winze", V2RAY_PLUGIN, "rust", V2RAY_PLUGIN), (SIP022[1], "rust", OBFS, "winze", OBFS),
+    (SIP022[2], "rust", OURS_TLS, "rust", OURS_TLS),
 ], ids=["runs-obfs", "serves-obfs", "runs-v2ray-plugin", "is-both", "is-client", "is-server", "is-client-tls",
-        "is-server-tls"])
-def test_plugins(stage, origin, hashes, client_maker, client_plugin, server_maker, server_plugin):
-    """winze runs plugins, and is one: started by ss-local and ss-server, and against v2ray-plugin."""
+        "is-server-tls", "runs-v2ray-plugin-2022", "serves-obfs-2022", "is-both-2022"])
+def test_plugins(stage, origin, hashes, echo, method, client_maker, client_plugin, server_maker, server_plugin):
+    """winze runs plugins, and is one: started by ss-local and ss-server, and against v2ray-plugin. Datagrams go beside."""
     server_port, port = free_port(), free_port()
-    start_with_plugin(stage, server_maker, "server", server_port, server_plugin["server"])
-    start_with_plugin(stage, client_maker, "client", port, client_plugin["client"], server_port)
+    start_with_plugin(stage, server_maker, "server", server_port, server_plugin["server"], method=method)
+    start_with_plugin(stage, client_maker, "client", port, client_plugin["client"], server_port, method)
     fetch_patiently(port, origin, hashes)
+    if client_maker == "winze" or server_maker == "winze":
+        exchange_datagrams(port, echo)
 
 
 def children_of(pid):

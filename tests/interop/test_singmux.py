@@ -116,7 +116,7 @@ def cases():
 @pytest.mark.parametrize("makers,proxy,protocol,padding", cases())
 def test_streams_and_datagrams(stage, origin, files, hashes, echo, makers, proxy, protocol, padding):
     socks = start_pair(stage, makers, protocol, padding, proxy)
-    transfer(socks, origin, files, hashes, "16m.bin")
+    transfer(socks, origin, files, hashes)
     first, second = echo(), echo()
     with Association(socks) as association:
         association.check_full_cone(first, second)

@@ -56,10 +56,13 @@ def test_trojan_1_16(stage, origin, files, hashes, echo, makers):
     assert result.stdout.decode() == hashes["64m.bin"], result.stderr
     first, second = echo(), echo()
     with Association(socks) as association:
-        # One association reaches both, and hears them by their own addresses.
-        for server in (first, second, first):
-            server.check(association.exchange(server))
+        association.check_full_cone(first, second)
         association.check_many(first)
+
+
+def test_one_gibibyte(stage, origin, files, hashes):
+    socks, _ = start_pair(stage, ("winze", "trojan"), origin.port)
+    harness.transfer(socks, origin, files, hashes, "1g.bin")
 
 
 def tls_to(port):

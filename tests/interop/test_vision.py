@@ -232,6 +232,14 @@ def test_other_traffic_stays_within(stage, web, origin, files, hashes, makers):
             assert spliced(process) == 0, process.log
 
 
+@pytest.mark.parametrize("makers", [("winze", "xray")], ids="-".join)
+def test_one_gibibyte(stage, web, origin, files, hashes, makers):
+    """Around, and within."""
+    socks = start_pair(stage, makers)
+    assert https(socks, web[0], "1g.bin", "--tlsv1.3") == hashes["1g.bin"]
+    harness.transfer(socks, origin, files, hashes, "1g.bin")
+
+
 @pytest.mark.parametrize("makers", [("winze", "xray"), ("xray", "winze")], ids="-".join)
 def test_who_may_do_without(stage, origin, hashes, makers):
     """A user of the flow has to ask for it, and nobody else may."""
