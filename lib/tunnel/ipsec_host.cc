@@ -170,7 +170,14 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
   void handle(ike::Up& event) {
     up.insert(event.sa);
     if (event.path.stream) plane->prove(event.path.carrier);
-    if (event.replaces != ike::SaId{}) end(event.replaces);
+    if (event.replaces != ike::SaId{}) {
+      // What takes its place goes where it went, when the network changes.
+      if (const auto before = clients.find(event.replaces); before != clients.end()) {
+        const Client client = before->second;
+        clients.try_emplace(event.sa, client);
+      }
+      end(event.replaces);
+    }
     tell(std::move(event));
   }
 
@@ -286,8 +293,8 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     if (!route) return false;
     // It is past port 500.
     if (route->floated) route = ike::Route{.first = *route->floated, .floated = std::nullopt};
-    clients[sa] = client;
     const bool done = engine->move(environment.clock.now(), sa, *route);
+    if (done) clients[sa] = client;
     pump();
     return done;
   }

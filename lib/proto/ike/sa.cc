@@ -13,6 +13,25 @@ constexpr Duration kRekeyedLinger{std::chrono::seconds(60)};
 constexpr Duration kRetryPause{std::chrono::seconds(1)};
 constexpr unsigned kMostAttempts = 10;
 
+// The kind of answer that stands beside each question (event.h).
+bool fits(Asked asked, const Answer& answer) {
+  switch (asked) {
+    case Asked::kConnection:
+      return std::holds_alternative<ConnectionPtr>(answer);
+    case Asked::kPsk:
+      return std::holds_alternative<Secret>(answer);
+    case Asked::kAuthorize:
+      return std::holds_alternative<Allow>(answer) || std::holds_alternative<Gateway>(answer);
+    case Asked::kAddresses:
+      return std::holds_alternative<Configuration>(answer);
+    case Asked::kNarrow:
+      return std::holds_alternative<ip::SelectorPair>(answer);
+    case Asked::kNothing:
+      break;
+  }
+  return false;
+}
+
 TimePoint after(TimePoint now, Duration time) { return time <= Duration::zero() ? kNever : now + time; }
 
 }  // namespace
@@ -204,6 +223,7 @@ bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
     refused(now, refuse->why);
     return true;
   }
+  if (!fits(pending_->asked, answer)) return refused(now, "a wrong kind of answer"), false;
   if (Secret* const secret = std::get_if<Secret>(&answer)) {
     pending_->psk = std::move(*secret);
   } else if (std::holds_alternative<Allow>(answer)) {
