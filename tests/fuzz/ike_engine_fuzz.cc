@@ -1,7 +1,10 @@
 // Two engines, and an input of two parts: operations, and the bytes of messages that one end seals with the right keys
 // though no engine would send them. Whatever comes: no end breaks, and time brings everything to rest.
 //
-//   operations(1 byte: 7 bits of count, and whether there are further key exchanges; then so many) | bytes
+//   operations(1 byte: 6 bits of count, whether a setting follows, and whether there are further key exchanges;
+//              then so many) | bytes
+//   setting: EAP, addresses, PPK, small fragments, and, behind a bit that says so, how many messages of the handshake
+//            arrive before the operations begin
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -37,12 +40,20 @@ class Input {
   std::span<const std::uint8_t> rest_;
 };
 
+class OneUser final : public eap::Passwords {
+ public:
+  void find(std::string_view user, Handler found) override {
+    found(user == "carol" ? std::optional<Secret>(Secret(std::string_view("tumbleweed"))) : std::nullopt);
+  }
+};
+
 class Session {
  public:
   explicit Session(std::span<const std::uint8_t> input) : operations_({}), bytes_({}) {
     Input all(input);
     const std::uint8_t count = all.u8();
-    operations_ = Input(all.bytes(count & 127));
+    const std::uint8_t setting = (count & 64) != 0 ? all.u8() : std::uint8_t{0};
+    operations_ = Input(all.bytes(count & 63));
     bytes_ = Input(all.bytes(SIZE_MAX));
     Connection a = IkePair::connection(true), b = IkePair::connection(false);
     a.proposals = b.proposals = *parse_proposals(Protocol::kIke, test::kRogueProposal);
@@ -52,12 +63,19 @@ class Session {
     a.dpd_delay = b.dpd_delay = 60s;
     a.resumption = b.resumption = true;
     a.follow_redirects = true;
+    set(setting, a, b);
     EngineOptions options;
     options.key_log = [this](std::string_view line) { keys_.take(line); };
     pair_ = std::make_unique<IkePair>(7, std::move(options));
+    pair_->b.on_event = [this](const Event& event) { answer(event); };
     of_a_ = IkePair::share(a);
+    if ((setting & 16) != 0) {
+      pair_->bend = [most = setting / 32u, n = 0u](bool, const Buffer&) mutable {
+        return IkePair::Fate{n++ < most ? 1u : 0u};
+      };
+    }
     sa_a_ = pair_->connect(of_a_, IkePair::share(b));
-    sa_b_ = pair_->b.last<Up>()->sa;
+    if (const Up* const up = pair_->b.last<Up>()) sa_b_ = up->sa;
     more_ = std::make_shared<const ChildConfig>(IkePair::child(true));
   }
 
@@ -83,6 +101,46 @@ class Session {
   }
 
  private:
+  void set(std::uint8_t setting, Connection& a, Connection& b) {
+    if ((setting & 1) != 0) {
+      a.local.method = AuthMethod::kEap;
+      a.local.eap = std::make_shared<const eap::PeerOptions>(
+          eap::PeerOptions{.identity = "carol", .password = Secret(std::string_view("tumbleweed"))});
+      b.remote = {.method = AuthMethod::kEap};
+      b.remote.eap = [this] { return eap::make_authenticator({.users = std::make_shared<OneUser>()}, random_); };
+    }
+    if ((setting & 2) != 0) {
+      a.request.addresses = {{IpAddress(), 32}, *Prefix::parse("::")};
+      a.request.dns = {IpAddress()};
+      b.pool = true;
+      b.reply.dns = {*IpAddress::parse("10.0.0.53")};
+      b.reply.domains = {"corp.example"};
+    }
+    if ((setting & 4) != 0) {
+      for (Connection* const c : {&a, &b}) {
+        c->ppks.push_back({"one", Secret(std::string_view("a secret beside the other"))});
+        c->ppk_id = "one";
+      }
+    }
+    if ((setting & 8) != 0) a.fragment_size = b.fragment_size = 300;
+  }
+
+  void answer(const Event& event) {
+    const auto* const ask = std::get_if<AskAddresses>(&event);
+    if (ask == nullptr) return;
+    Configuration given;
+    given.addresses = {*Prefix::parse("10.1.0.7")};
+    pair_->b.engine.answer(pair_->now, ask->id, given);
+  }
+
+  // A new address for the client, or the one that it had.
+  void move(std::uint8_t which) {
+    Path path = pair_->route().floated.value();
+    const std::uint8_t address[4] = {198, 51, 100, which};
+    if (which != 0) path.local.address = IpAddress::v4(address);
+    pair_->a.engine.move(pair_->now, sa_a_, {path, std::nullopt});
+  }
+
   void step(std::uint8_t operation) {
     IkePair& p = *pair_;
     const ChildId child_a = p.a.children.empty() ? ChildId{} : p.a.children.begin()->first;
@@ -91,6 +149,7 @@ class Session {
       case 0:
         return p.run(5ms);
       case 1:
+        if ((operation & 128) != 0) return move(operation / 16 % 4);
         return p.run(2s);
       case 2:
         return void(p.a.engine.rekey_child(p.now, child_a));
@@ -143,6 +202,7 @@ class Session {
   }
 
   Input operations_, bytes_;
+  SeededRandom random_{3};
   std::unique_ptr<IkePair> pair_;
   test::RogueKeys keys_;
   ConnectionPtr of_a_;

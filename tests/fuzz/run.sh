@@ -13,10 +13,10 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fuzz_one() {
-  local target=$1 seeds=tests/fuzz/corpus/${1%_fuzz}
+  local target=$1 seeds=tests/fuzz/corpus/${1%_fuzz} words=tests/fuzz/${1%_fuzz}.dict
   mkdir -p "$work/$target"
   if "build/fuzz/bin/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$work/$target-" \
-    "$work/$target" $([ -d "$seeds" ] && echo "$seeds") >"$work/$target.log" 2>&1; then
+    $([ -f "$words" ] && echo "-dict=$words") "$work/$target" $([ -d "$seeds" ] && echo "$seeds") >"$work/$target.log" 2>&1; then
     echo "$target: $(grep -oE 'Done [0-9]+ runs in [0-9]+ second' "$work/$target.log" || true)s"
   else
     tail -n 40 "$work/$target.log"
