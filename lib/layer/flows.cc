@@ -42,6 +42,7 @@ struct State : std::enable_shared_from_this<State> {
   // --- sending ---
 
   std::size_t send(std::span<Datagram> datagrams) {
+    if (options.all && !closed && !datagrams.empty()) return send(flow_to(*options.all), datagrams);
     std::size_t taken = 0;
     while (!datagrams.empty() && !closed) {
       std::size_t run = 1;
@@ -95,7 +96,7 @@ struct State : std::enable_shared_from_this<State> {
         open_conduit(to, [weak = weak_from_this(), id = flow.id](const DialError& error, ConduitPtr conduit) {
           if (const auto self = weak.lock()) self->opened(id, error, std::move(conduit));
         });
-    if (flows.size() == 1) watch();
+    if (flows.size() == 1 && !options.all) watch();
     return flow;
   }
 
@@ -134,7 +135,7 @@ struct State : std::enable_shared_from_this<State> {
           from->used = self->environment.clock.now();
           self->flows.splice(self->flows.begin(), self->flows, from);
           for (Datagram& datagram : datagrams) {
-            datagram.peer = from->to;
+            if (!self->options.all) datagram.peer = from->to;
             if (!self->inbox.push(datagram)) ++self->dropped;
           }
           self->pump(*from);

@@ -23,6 +23,26 @@ class NoQuic final : public DatagramLayer {
   bool incoming(Datagram&) override { return true; }
 };
 
+// Of a conduit for one destination, over one for everyone().
+class OnePeer final : public DatagramLayer {
+ public:
+  explicit OnePeer(const Destination& peer) : peer_(peer) {}
+
+  Verdict outgoing(Datagram& datagram) override {
+    datagram.peer = peer_;
+    return Verdict::kPass;
+  }
+  bool incoming(Datagram& datagram) override {
+    // Which address a name stands for the server knows.
+    if (datagram.peer.port != peer_.port || (!peer_.is_name() && datagram.peer.host != peer_.host)) return false;
+    datagram.peer = peer_;
+    return true;
+  }
+
+ private:
+  Destination peer_;
+};
+
 bool is_sendable(const Destination& destination) {
   Buffer scratch;
   return encode_port_address(destination, scratch);
@@ -63,13 +83,12 @@ class CoolDialer final : public Dialer, public std::enable_shared_from_this<Cool
     if (quic && options_.udp443 == CoolOptions::Udp443::kReject) {
       return refuse(std::move(handler), winze::Errc::kRefusedPolicy);
     }
-    if (is_everyone(destination)) return open_for_everyone(std::move(handler));
-    if (!is_sendable(destination)) return refuse(std::move(handler), Errc::kBadName);
+    if (!is_everyone(destination) && !is_sendable(destination)) return refuse(std::move(handler), Errc::kBadName);
     Destination to = destination;
     to.network = Network::kUdp;
-    // A lone carrier's datagrams have addresses by its nature.
-    const bool lone = options_.packets == CoolOptions::Packets::kXudpLone;
-    return packets_->open_conduit({.destination = to, .datagrams = true, .any_peer = lone}, std::move(handler));
+    if (options_.packets != CoolOptions::Packets::kPlain) return give(xudp_flow(to), std::move(handler));
+    if (is_everyone(to)) return give(plain_flows(), std::move(handler));
+    return packets_->open_conduit({.destination = to, .datagrams = true}, std::move(handler));
   }
 
   const Executor& executor() const override { return environment_.executor; }
@@ -98,24 +117,31 @@ class CoolDialer final : public Dialer, public std::enable_shared_from_this<Cool
     return layered_conduit(std::move(conduit), std::make_shared<NoQuic>());
   }
 
-  Pending open_for_everyone(ConduitHandler handler) {
-    if (options_.packets == CoolOptions::Packets::kPlain) {
-      auto open = [self = shared_from_this()](const Destination& to, ConduitHandler on_open) {
-        return self->open_conduit(to, std::move(on_open));
-      };
-      asio::post(environment_.executor, [self = shared_from_this(), open = std::move(open),
-                                         handler = std::move(handler)]() mutable {
-        handler({}, self->without_quic(flows_conduit(self->environment_, std::move(open),
-                                                     {.mtu = CoolSession::kLargestDatagram, .layer = "mux"})));
-      });
-      return {};
-    }
-    return packets_->open_conduit(
-        {.destination = everyone(), .datagrams = true, .any_peer = true},
-        [self = shared_from_this(), handler = std::move(handler)](DialError error, ConduitPtr conduit) mutable {
-          if (conduit) conduit = self->without_quic(std::move(conduit));
-          handler(std::move(error), std::move(conduit));
-        });
+  Pending give(ConduitPtr conduit, ConduitHandler handler) {
+    asio::post(environment_.executor, [conduit = std::move(conduit), handler = std::move(handler)]() mutable {
+      handler({}, std::move(conduit));
+    });
+    return {};
+  }
+
+  ConduitPtr plain_flows() {
+    auto open = [self = shared_from_this()](const Destination& to, ConduitHandler on_open) {
+      return self->open_conduit(to, std::move(on_open));
+    };
+    return without_quic(
+        flows_conduit(environment_, std::move(open), {.mtu = CoolSession::kLargestDatagram, .layer = "mux"}));
+  }
+
+  ConduitPtr xudp_flow(const Destination& to) {
+    Opening opening{.destination = to, .datagrams = true, .any_peer = true};
+    if (options_.global_ids) environment_.random.fill(opening.global_id);
+    auto open = [self = shared_from_this(), opening](const Destination&, ConduitHandler on_open) {
+      return self->packets_->open_conduit(opening, std::move(on_open));
+    };
+    ConduitPtr conduit =
+        flows_conduit(environment_, std::move(open), {.mtu = CoolSession::kLargestDatagram, .layer = "mux", .all = to});
+    if (is_everyone(to)) return without_quic(std::move(conduit));
+    return layered_conduit(std::move(conduit), std::make_shared<OnePeer>(to));
   }
 
   Environment& environment_;

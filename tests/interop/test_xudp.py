@@ -1,5 +1,5 @@
-"""XUDP's global ids: the address that peers see outside stays while carriers come and go. winze runs with a thread for
-each core, and carriers come to any of them."""
+"""XUDP's global ids: the address that peers see outside stays while carriers come and go. winze with Xray in both roles,
+and with itself; winze runs with a thread for each core, and carriers come to any of them."""
 import contextlib
 import os
 import signal
@@ -14,7 +14,7 @@ import embedded
 from harness import HOST, UUID, client, free_port, listener, proxy_client, proxy_server, require_maker
 from packets import Association, udp_socket
 
-PAIRS = [("xray", "winze")]
+PAIRS = [("winze", "xray"), ("xray", "winze"), ("winze", "winze")]
 FLOW = "xtls-rprx-vision"
 # Xray's ways of multiplexing: datagrams with the streams, apart from them, and (None) what its clients do without being
 # told: each flow on a carrier of its own.
@@ -198,6 +198,21 @@ def test_with_the_flow(stage, wire, echo, makers, mux):
             reach_by(association, server)
             between.cut()
         reach_by(association, server)
+    assert len(server.sources) == 1, server.sources
+
+
+@pytest.mark.parametrize("makers", [pair for pair in PAIRS if pair[0] == "winze"], ids=ids)
+def test_a_dokodemo_door(stage, wire, echo, makers):
+    """Xray says no id for one that follows no redirection."""
+    server = echo()
+    door = listener("dokodemo-door", free_port(), address=HOST, port=server.port, network="udp")
+    between, port = start(stage, wire, makers, 4, inbound=door)
+    with udp_socket(HOST) as s:
+        s.settimeout(0.5)
+        for _ in range(3):
+            reach(lambda text: s.sendto(text, (HOST, port)), lambda: s.recv(100)[2:])
+            between.cut()
+        reach(lambda text: s.sendto(text, (HOST, port)), lambda: s.recv(100)[2:])
     assert len(server.sources) == 1, server.sources
 
 

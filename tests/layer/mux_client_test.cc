@@ -355,12 +355,87 @@ TEST_CASE("mux client: datagrams, as each policy has them") {
     CHECK(here.peers()[0] == b);
     // One more is the carrier's next, or has one of its own.
     const ConduitPtr another = f.open(a);
+    CHECK(test::send(*another, "x", a));
+    f.sim.run_ready();
     CHECK(f.below->dials.size() == (packets == Packets::kXudpLone ? 2 : 1));
     CHECK(f.below->opens.empty());
   }
   Fixture f({.packets = Packets::kBelow});
   Pending opening = f.dialer->open_conduit(a, [](const DialError&, const ConduitPtr&) {});
   CHECK(f.below->opens.size() == 1);
+}
+
+TEST_CASE("mux client: by XUDP a conduit outlasts its carrier, and is known by its id on the next") {
+  const Destination a("192.0.2.1", 53, Network::kUdp);
+  using Packets = CoolOptions::Packets;
+  for (const Packets packets : {Packets::kXudp, Packets::kXudpOwn, Packets::kXudpLone}) {
+    for (const bool global_ids : {true, false}) {
+      Fixture f({.packets = packets, .global_ids = global_ids});
+      const ConduitPtr conduit = f.open(everyone()), other = f.open(everyone());
+      const test::Receiver here(*conduit);
+      std::vector<GlobalId> ids;
+      for (const char* text : {"one", "two"}) {
+        CHECK(test::send(*conduit, text, a));
+        f.sim.run_ready();
+        Fixture::Line& line = f.connect();
+        REQUIRE(line.taken.size() == 1);
+        ids.push_back(line.taken[0].opening.global_id);
+        const test::Receiver there(*line.taken[0].conduit);
+        f.sim.run_ready();
+        CHECK(there.texts() == std::vector<std::string>{text});
+        CHECK(test::send(*line.taken[0].conduit, text, a));
+        f.sim.run_ready();
+        line.server.reset();
+        f.sim.run_ready();
+      }
+      CHECK(here.texts() == std::vector<std::string>{"one", "two"});
+      CHECK_FALSE(here.error());
+      CHECK(test::send(*other, "x", a));
+      f.sim.run_ready();
+      ids.push_back(f.connect().taken.at(0).opening.global_id);
+      CHECK(ids[0] == ids[1]);
+      CHECK((ids[0] != GlobalId()) == global_ids);
+      CHECK((ids[0] != ids[2]) == global_ids);
+    }
+  }
+}
+
+TEST_CASE("mux client: what a dial that fails would have carried is lost, and the next datagram tries again") {
+  const Destination a("192.0.2.1", 53, Network::kUdp);
+  Fixture f({.packets = CoolOptions::Packets::kXudpOwn});
+  const ConduitPtr conduit = f.open(everyone());
+  CHECK(test::send(*conduit, "lost", a));
+  f.sim.run_ready();
+  test::answer(f.below->dials[0], std::make_error_code(std::errc::connection_refused), StreamPtr());
+  f.sim.run_ready();
+  CHECK(conduit->dropped() == 1);
+  f.sim.run_for(2s);
+  CHECK(test::send(*conduit, "kept", a));
+  f.sim.run_ready();
+  REQUIRE(f.below->dials.size() == 2);
+}
+
+TEST_CASE("mux client: by XUDP too a conduit for one destination is for that alone") {
+  const Destination a("192.0.2.1", 53, Network::kUdp), b("192.0.2.2", 53, Network::kUdp);
+  for (const bool named : {false, true}) {
+    Fixture f({.packets = CoolOptions::Packets::kXudp});
+    const Destination to = named ? Destination("b.test", 53, Network::kUdp) : a;
+    const ConduitPtr conduit = f.open(to);
+    REQUIRE(conduit);
+    CHECK(test::send(*conduit, "x", Destination("192.0.2.9", 9, Network::kUdp)));
+    f.sim.run_ready();
+    Fixture::Line& line = f.connect();
+    REQUIRE(line.taken.size() == 1);
+    CHECK(line.taken[0].opening.destination == to);
+    CHECK(line.taken[0].opening.global_id != GlobalId());
+    const test::Receiver here(*conduit);
+    test::send(*line.taken[0].conduit, "from a", a);
+    test::send(*line.taken[0].conduit, "from b", b);
+    test::send(*line.taken[0].conduit, "from another port", Destination("192.0.2.1", 54, Network::kUdp));
+    f.sim.run_ready();
+    CHECK(here.texts() == (named ? std::vector<std::string>{"from a", "from b"} : std::vector<std::string>{"from a"}));
+    CHECK(here.peers()[0] == to);
+  }
 }
 
 TEST_CASE("mux client: what becomes of QUIC") {

@@ -14,7 +14,8 @@ struct CoolOptions {
   std::size_t concurrency = 8;  // sub-streams at once on a carrier; 0: streams are not multiplexed
   // ... and in all. V2Ray's clients have 128, so 5,000 at once take 40 carriers; servers do not count.
   std::uint16_t lifetime = CoolSession::kLifetime;
-  // Datagrams. A conduit for one destination is a sub-stream; one for everyone():
+  // Datagrams. A conduit for one destination is a sub-stream; one for everyone() is as follows. By XUDP either outlasts
+  // its carrier: when that ends the next datagram opens another sub-stream.
   enum class Packets : std::uint8_t {
     kBelow,     // is the dialer's below, as is one for one destination: datagrams are not multiplexed
     kPlain,     // has a sub-stream for each destination, as V2Ray's servers understand it
@@ -23,6 +24,10 @@ struct CoolOptions {
     kXudpLone,  // the same, and each is a carrier's only one
   } packets = Packets::kPlain;
   std::size_t xudp_concurrency = 8;
+  // Each conduit says a random id of its own with its sub-streams, by which a server knows them again: the conduit's
+  // peers then see it come from one address and port, whichever carrier it goes by. (Xray takes a keyed hash of the
+  // source, which is as stable, and as hard to guess.) Without, the server has a new association for each sub-stream.
+  bool global_ids = true;
   // What is done with datagrams to port 443 (QUIC), which is better off as TCP through a proxy.
   enum class Udp443 : std::uint8_t { kAllow, kReject, kSkip } udp443 = Udp443::kAllow;
 };
