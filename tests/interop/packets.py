@@ -123,7 +123,8 @@ class Association:
 
 def check_many(send, receive, count=10000, largest=1400, window=16, may_lose=0):
     """Sends so many datagrams of 1 to `largest` bytes to an Echo, and takes the answers: all of them, in order. No more
-    than `window` are on their way, so that no queue between overflows and none may be missing."""
+    than `window` are on their way, so that no queue between overflows and none may be missing, but for as many as a peer
+    is known to lose by itself."""
     sizes = random.Random(count)
     block = os.urandom(largest + count)
     expected = collections.deque()
