@@ -29,16 +29,18 @@ std::vector<node::Account> read_accounts(ObjectReader& object) {
   return out;
 }
 
-node::VlessUser read_vless_user(ObjectReader& object) {
+node::VlessUser read_vless_user(ObjectReader& object, Side side) {
   node::VlessUser out;
   out.id = object.string("id");
   if (out.id.empty()) object.fail("id", "missing: the user's id");
   out.email = object.string("email");
   out.level = read_level(object, "level");
   const std::string flow = object.string("flow");
-  out.vision = flow == "xtls-rprx-vision";
+  out.quic = side == Side::kOutbound && flow == "xtls-rprx-vision-udp443";
+  out.vision = out.quic || flow == "xtls-rprx-vision";
   if (!out.vision && !flow.empty() && flow != "none") {
-    object.fail("flow", "expected \"xtls-rprx-vision\" or nothing, found \"" + flow + "\"");
+    const std::string also = side == Side::kOutbound ? ", \"xtls-rprx-vision-udp443\"" : "";
+    object.fail("flow", "expected \"xtls-rprx-vision\"" + also + " or nothing, found \"" + flow + "\"");
   }
   object.refuse("reverse", "VLESS reverse is not supported");
   object.ignore({"alterId", "security"});
@@ -87,7 +89,7 @@ node::VlessInbound read_vless_inbound(ObjectReader object) {
   node::VlessInbound out;
   for (std::string_view key : {"clients", "users"}) {
     object.objects(key, [&](ObjectReader& user) {
-      out.users.push_back(read_vless_user(user));
+      out.users.push_back(read_vless_user(user, Side::kInbound));
       out.users.back().terms = read_terms(user);
     });
   }
@@ -206,7 +208,7 @@ node::HttpOutbound read_http_outbound(ObjectReader object) {
 node::VlessOutbound read_vless_outbound(ObjectReader object) {
   node::VlessOutbound out;
   const auto read_user = [&](ObjectReader& user) {
-    out.user = read_vless_user(user);
+    out.user = read_vless_user(user, Side::kOutbound);
     const std::string encryption = user.string("encryption");
     if (encryption != "none") {
       user.fail("encryption", encryption.empty() ? "missing: \"none\" must be said" : "only \"none\" is supported yet");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "packet_dialer.h"
+#include "quic.h"
 #include "socks_associate.h"
 #include "vless_flows.h"
 #include "winze/io/codec_stream.h"
@@ -51,18 +52,20 @@ Layer httpupgrade::client(ClientOptions options) {
   });
 }
 
-Layer vless::client(const Uuid& id, Flow flow) {
+Layer vless::client(const Uuid& id, Flow flow, bool quic) {
   const Layer streams = layer([id, flow](Environment& environment, const Destination& destination) {
     const bool vision = flow == Flow::kVision && destination.network == Network::kTcp;
     return vision ? std::make_unique<ClientCodec>(id, destination, environment.random)
                   : std::make_unique<ClientCodec>(id, destination);
   });
-  return [streams](Environment& environment, DialerPtr below) {
+  const bool takes_quic = flow == Flow::kNone || quic;
+  return [streams, takes_quic](Environment& environment, DialerPtr below) {
     DialerPtr dialer = streams(environment, std::move(below));
-    auto open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {
+    OpenConduit open = [&environment, dialer](const Destination& destination, Dialer::ConduitHandler handler) {
       return open_conduit(environment, dialer, destination, std::move(handler));
     };
-    return std::make_shared<PacketDialer>(dialer, std::move(open));
+    return std::make_shared<PacketDialer>(dialer,
+                                          takes_quic ? std::move(open) : without_quic(environment, std::move(open)));
   };
 }
 

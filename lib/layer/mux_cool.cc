@@ -3,6 +3,7 @@
 
 #include "flows.h"
 #include "mux_pool.h"
+#include "quic.h"
 #include "winze/base/error.h"
 #include "winze/io/conduit_layer.h"
 #include "winze/layer/mux_client.h"
@@ -12,16 +13,6 @@
 
 namespace winze::mux {
 namespace {
-
-constexpr std::uint16_t kQuicPort = 443;
-
-class NoQuic final : public DatagramLayer {
- public:
-  Verdict outgoing(Datagram& datagram) override {
-    return datagram.peer.port == kQuicPort ? Verdict::kDrop : Verdict::kPass;
-  }
-  bool incoming(Datagram&) override { return true; }
-};
 
 // Of a conduit for one destination, over one for everyone().
 class OnePeer final : public DatagramLayer {
@@ -114,7 +105,7 @@ class CoolDialer final : public Dialer, public std::enable_shared_from_this<Cool
   // One that would go another way for some ports goes none for these.
   ConduitPtr without_quic(ConduitPtr conduit) const {
     if (options_.udp443 == CoolOptions::Udp443::kAllow) return conduit;
-    return layered_conduit(std::move(conduit), std::make_shared<NoQuic>());
+    return winze::without_quic(std::move(conduit));
   }
 
   Pending give(ConduitPtr conduit, ConduitHandler handler) {

@@ -137,7 +137,7 @@ class Assembly {
     if (settings.user.vision && !fits_vision(options_.outbounds[index].stream)) {
       return absl::InvalidArgumentError(options_.outbounds[index].path + ".settings: " + std::string(kVisionNeeds));
     }
-    return over_server(index, settings.server, vless::client(*id, flow));
+    return over_server(index, settings.server, vless::client(*id, flow, settings.user.quic));
   }
 
   absl::StatusOr<DialerPtr> make(std::size_t index, const TrojanOutbound& settings) {

@@ -104,6 +104,13 @@ TEST_CASE("errors say where, what was found, and what is accepted") {
       {inbound(R"("protocol": "vless", "settings": {"clients": [{"id": "x", "flow": "xtls-rprx-direct"}],
         "decryption": "none"})"),
        "clients[0].flow: expected \"xtls-rprx-vision\" or nothing, found \"xtls-rprx-direct\""},
+      {inbound(R"("protocol": "vless", "settings": {"clients": [{"id": "x", "flow": "xtls-rprx-vision-udp443"}],
+        "decryption": "none"})"),
+       "clients[0].flow: expected \"xtls-rprx-vision\" or nothing, found \"xtls-rprx-vision-udp443\""},
+      {outbound(R"("protocol": "vless", "settings": {"address": "h", "port": 1, "id": "x", "encryption": "none",)"
+                R"("flow": "xtls-rprx-direct"})"),
+       "settings.flow: expected \"xtls-rprx-vision\", \"xtls-rprx-vision-udp443\" or nothing, found "
+       "\"xtls-rprx-direct\""},
       {inbound(R"("protocol": "trojan", "settings": {"clients": [{"email": "a"}]})"), "clients[0].password: missing"},
       {outbound(R"("protocol": "trojan", "settings": {"servers": [{"address": "h", "password": "p"}]})"),
        "settings.servers[0].port: missing"},

@@ -47,8 +47,8 @@ Layer client(ClientOptions options);
 
 namespace vless {
 // UDP takes one stream for each destination, without the flow. With Flow::kVision the layer below must be TLS, over
-// TCP.
-Layer client(const Uuid& id, Flow flow = Flow::kNone);
+// TCP, and UDP to port 443 is refused, as Xray's clients do, unless `quic`: the flow is for what takes TCP instead.
+Layer client(const Uuid& id, Flow flow = Flow::kNone, bool quic = false);
 }  // namespace vless
 
 namespace trojan {

@@ -101,6 +101,7 @@ struct VlessUser {
   std::uint32_t level = 0;
   chain::UserTerms terms = {};
   bool vision = false;  // flow xtls-rprx-vision
+  bool quic = false;    // of an outbound: xtls-rprx-vision-udp443, which carries UDP to port 443 too
 };
 
 struct TrojanUser {
