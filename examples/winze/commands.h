@@ -32,6 +32,7 @@ struct LinkOptions {
   std::string user;
   std::string host;
   std::string server_name;
+  bool standard_vmess = false;
 };
 
 int run(const ConfigFiles& files, const RunOptions& options);

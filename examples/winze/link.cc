@@ -39,7 +39,11 @@ int from_config(const LinkOptions& options) {
   const auto sources = read_sources(options.from);
   if (!sources) return 1;
   const auto link = config::share_from_config(
-      *sources, {.tag = options.tag, .user = options.user, .host = options.host, .server_name = options.server_name});
+      *sources, {.tag = options.tag,
+                 .vmess = options.standard_vmess ? config::VmessForm::kStandard : config::VmessForm::kV2rayN,
+                 .user = options.user,
+                 .host = options.host,
+                 .server_name = options.server_name});
   if (!link.ok()) return fail(link.status());
   std::printf("%s\n", link->c_str());
   return 0;

@@ -79,6 +79,10 @@ int main(int argc, char** argv) {
   link_command
       ->add_option("--sni", link.server_name, "Of an inbound with TLS: the name in its certificate, if not the host")
       ->needs(link_from);
+  link_command
+      ->add_flag("--standard-vmess", link.standard_vmess,
+                 "Of VMess: print vmess://ID@HOST:PORT?..., as the other protocols' links are, and not v2rayN's Base64")
+      ->needs(link_from);
   link_command->callback([&] {
     if (link.link.empty() && link.from.empty()) throw CLI::RequiredError("a link, or --from");
   });

@@ -166,18 +166,19 @@ std::string shadowsocks_of(const Shared& s) {
          fragment(s);
 }
 
-absl::StatusOr<std::string> link_of(const Shared& s) {
+absl::StatusOr<std::string> link_of(const Shared& s, VmessForm vmess) {
   for (const auto& [what, value] :
        {std::pair("address", s.host), std::pair("port", s.port),
         std::pair(s.protocol == "trojan" || s.protocol == "shadowsocks" ? "password" : "id", s.id)}) {
     if (value.empty()) return absl::InvalidArgumentError(std::string("settings: there is no ") + what);
   }
-  if (s.protocol == "vmess") return v2rayn_of(s);
+  if (s.protocol == "vmess" && vmess == VmessForm::kV2rayN) return v2rayn_of(s);
   if (s.protocol == "shadowsocks") {
     return s.network == "tcp" && !s.tls ? absl::StatusOr<std::string>(shadowsocks_of(s)) : unsayable("streamSettings");
   }
   std::string query;
   if (s.protocol == "vless") put(query, "encryption", "none");
+  if (s.protocol == "vmess") put(query, "encryption", s.cipher);
   put(query, "flow", s.flow);
   return uri_of(s, query);
 }
@@ -196,7 +197,7 @@ std::string plugin_of(const JsonValue* settings) {
   return plugin + (options.empty() ? "" : ";" + options);
 }
 
-absl::StatusOr<std::string> outbound_link(const JsonValue& object) {
+absl::StatusOr<std::string> outbound_link(const JsonValue& object, VmessForm vmess) {
   auto protocol = protocol_of(object);
   if (!protocol.ok()) return protocol.status();
   Shared s{.protocol = *protocol, .name = text(&object, {"tag"})};
@@ -216,7 +217,7 @@ absl::StatusOr<std::string> outbound_link(const JsonValue& object) {
   }
   s.plugin = plugin_of(settings);
   if (absl::Status status = take_stream(&object, true, s); !status.ok()) return status;
-  return link_of(s);
+  return link_of(s, vmess);
 }
 
 // The one of the users whom `wanted` names, or the only one.
@@ -264,15 +265,15 @@ absl::StatusOr<std::string> inbound_link(const JsonValue& object, const ShareOpt
   }
   if (absl::Status status = take_stream(&object, false, s); !status.ok()) return status;
   if (s.tls) s.server_name = options.server_name.empty() ? options.host : options.server_name;
-  return link_of(s);
+  return link_of(s, options.vmess);
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> json_to_share_link(std::string_view outbound) {
+absl::StatusOr<std::string> json_to_share_link(std::string_view outbound, VmessForm vmess) {
   const auto object = parse_json("outbound", outbound, 0);
   if (!object.ok()) return object.status();
-  return outbound_link(*object);
+  return outbound_link(*object, vmess);
 }
 
 absl::StatusOr<std::string> share_from_config(std::span<const Source> sources, const ShareOptions& options) {
@@ -285,7 +286,7 @@ absl::StatusOr<std::string> share_from_config(std::span<const Source> sources, c
       if (list == nullptr) continue;
       for (const JsonValue& object : list->items) {
         const std::string tag = text(&object, {"tag"});
-        if (tag == options.tag) return outbound ? outbound_link(object) : inbound_link(object, options);
+        if (tag == options.tag) return outbound ? outbound_link(object, options.vmess) : inbound_link(object, options);
         tags += (tags.empty() ? "" : ", ") + in_quotes(tag);
       }
     }

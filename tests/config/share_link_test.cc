@@ -36,9 +36,11 @@ TEST_CASE("share links: as other tools document them") {
       CHECK_MESSAGE(found.starts_with(wanted), found);
     } else {
       CHECK(found == wanted);
-      const auto back = json_to_share_link(found);
-      REQUIRE_MESSAGE(back.ok(), message_of(back.status()));
-      CHECK(json_of(*back) == found);
+      for (const VmessForm form : {VmessForm::kV2rayN, VmessForm::kStandard}) {
+        const auto back = json_to_share_link(found, form);
+        REQUIRE_MESSAGE(back.ok(), message_of(back.status()));
+        CHECK(json_of(*back) == found);
+      }
     }
     ++count;
   }
@@ -78,7 +80,7 @@ class Outbounds {
       Json user = {{"id", text()}};
       if (protocol == "vless") user["encryption"] = "none";
       if (protocol == "vmess") user.update({{"alterId", 0}, {"security", pick({"auto", "zero"})}});
-      if (protocol == "vless" && coin()) user["flow"] = "xtls-rprx-vision";
+      if (protocol == "vless" && coin()) user["flow"] = pick({"xtls-rprx-vision", "xtls-rprx-vision-udp443"});
       one.push_back({{"address", host}, {"port", port}, {"users", Json::array({user})}});
       out["settings"] = {{"vnext", one}};
     } else if (protocol == "trojan") {
@@ -139,10 +141,14 @@ TEST_CASE("share links: what is written is read as it was") {
   for (int i = 0; i < 2000; ++i) {
     const Json outbound = outbounds.next();
     CAPTURE(outbound.dump());
-    const auto link = json_to_share_link(outbound.dump());
-    REQUIRE_MESSAGE(link.ok(), message_of(link.status()));
-    CAPTURE(*link);
-    CHECK(json_of(*link) == outbound.dump());
+    for (const VmessForm form : {VmessForm::kV2rayN, VmessForm::kStandard}) {
+      const auto link = json_to_share_link(outbound.dump(), form);
+      REQUIRE_MESSAGE(link.ok(), message_of(link.status()));
+      CAPTURE(*link);
+      CHECK(json_of(*link) == outbound.dump());
+      const bool has_authority = link->find('@') != std::string::npos;
+      CHECK(has_authority == (form == VmessForm::kStandard || outbound["protocol"] != "vmess"));
+    }
   }
 }
 
@@ -190,6 +196,25 @@ TEST_CASE("share links: of a configuration, for an outbound or a user of an inbo
   CHECK(share({.tag = "x"}) == "tag: there is no \"x\"; there are \"out\", \"in\", \"ss\"");
 }
 
+TEST_CASE("share links: either form of VMess's, for an outbound and for a user") {
+  const Source source{"both.json", R"({"inbounds": [
+    {"tag": "in", "port": 443, "protocol": "vmess", "settings": {"clients": [{"id": "x", "email": "a@test"}]},
+     "streamSettings": {"network": "ws", "security": "tls", "wsSettings": {"path": "/ray"}}}],
+    "outbounds": [{"tag": "out", "protocol": "vmess", "settings": {"vnext": [{"address": "2001:db8::1", "port": 1,
+     "users": [{"id": "x", "security": "zero"}]}]}}]})"};
+  const auto share = [&](const ShareOptions& options) { return *share_from_config(std::span(&source, 1), options); };
+  CHECK(share({.tag = "in", .vmess = VmessForm::kStandard, .host = "s.test"}) ==
+        "vmess://x@s.test:443?encryption=auto&type=ws&path=%2Fray&security=tls&sni=s.test#a%40test");
+  CHECK(share({.tag = "out", .vmess = VmessForm::kStandard}) ==
+        "vmess://x@[2001:db8::1]:1?encryption=zero&type=tcp&security=none#out");
+  for (const ShareOptions& options : {ShareOptions{.tag = "in", .host = "s.test"}, ShareOptions{.tag = "out"}}) {
+    ShareOptions standard = options;
+    standard.vmess = VmessForm::kStandard;
+    CHECK(share(options) != share(standard));
+    CHECK(json_of(share(options)) == json_of(share(standard)));
+  }
+}
+
 TEST_CASE("share links: read as an outbound") {
   const auto outbound = read_share_link("vless://x@a.test:443?security=tls&type=ws&path=%2Fray%3Fed%3D2048#n");
   REQUIRE_MESSAGE(outbound.ok(), message_of(outbound.status()));
@@ -197,6 +222,13 @@ TEST_CASE("share links: read as an outbound") {
   CHECK(outbound->stream.ws.path == "/ray");
   CHECK(outbound->stream.ws.early_data == 2048);
   CHECK(outbound->stream.tls);
+  for (const bool quic : {false, true}) {
+    const auto vision = read_share_link("vless://x@a.test:443?security=tls&flow=xtls-rprx-vision" +
+                                        std::string(quic ? "-udp443" : "") + "#n");
+    REQUIRE_MESSAGE(vision.ok(), message_of(vision.status()));
+    CHECK(std::get<node::VlessOutbound>(vision->settings).user.vision);
+    CHECK(std::get<node::VlessOutbound>(vision->settings).user.quic == quic);
+  }
   const auto without_slash = read_share_link("vless://x@a.test:443?type=ws&path=ray#n");
   REQUIRE_MESSAGE(without_slash.ok(), message_of(without_slash.status()));
   CHECK(without_slash->stream.ws.path == "/ray");

@@ -1,4 +1,5 @@
-// A share link: read, or refused with a message of bounded length; what is read is written, and read again as it was.
+// A share link: read, or refused with a message of bounded length; what is read is written, in both forms of VMess's,
+// and read again as it was.
 #include <cstdint>
 
 #include "support/require.h"
@@ -15,10 +16,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   (void)config::read_share_link(link);
-  const auto again = config::json_to_share_link(*json);
-  // An empty password is read, for the outbound's reader to refuse.
-  if (!again.ok()) return 0;
-  const auto same = config::share_link_to_json(*again);
-  require(same.ok() && *same == *json);
+  for (const config::VmessForm form : {config::VmessForm::kV2rayN, config::VmessForm::kStandard}) {
+    const auto again = config::json_to_share_link(*json, form);
+    // An empty password is read, for the outbound's reader to refuse.
+    if (!again.ok()) continue;
+    const auto same = config::share_link_to_json(*again);
+    require(same.ok() && *same == *json);
+  }
   return 0;
 }

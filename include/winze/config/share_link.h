@@ -29,12 +29,16 @@ absl::StatusOr<std::string> share_link_to_json(std::string_view link);
 // The same, read: with it what this build does not support is refused too.
 absl::StatusOr<node::OutboundOptions> read_share_link(std::string_view link);
 
+// Which of the two vmess:// forms is written: all clients read v2rayN's, which is longer.
+enum class VmessForm { kV2rayN, kStandard };
+
 // The link of an outbound in JSON, whose tag becomes the name. What a link cannot say, and a client would need, is an
-// error. vmess links have v2rayN's form, which all clients read.
-absl::StatusOr<std::string> json_to_share_link(std::string_view outbound);
+// error.
+absl::StatusOr<std::string> json_to_share_link(std::string_view outbound, VmessForm vmess = VmessForm::kV2rayN);
 
 struct ShareOptions {
   std::string tag;  // of an outbound, or of an inbound
+  VmessForm vmess = VmessForm::kV2rayN;
   // For an inbound:
   std::string user;         // by e-mail address, id or account name; empty: the only one
   std::string host;         // where clients find the server
