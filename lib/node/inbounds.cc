@@ -295,7 +295,8 @@ class Builder {
           },
           [](shadowsocks::UserTable& table, const ShadowsocksUser& user) { table.remove(user.email); });
     }
-    return add_shadowsocks(environment_, inbound_.path, settings, salts_.inbound(index_), std::move(users), *out_);
+    return add_shadowsocks(environment_, inbound_.path, settings, salts_.inbound(index_), salts_.datagrams(index_),
+                           std::move(users), *out_);
   }
 
   Environment& environment_;

@@ -112,6 +112,18 @@ class SaltFiles::Shared final : public shadowsocks::Salts {
   bool changed_ = false;  // since the file was replaced
 };
 
+class SaltFiles::SharedWindow final : public shadowsocks::Salts {
+ public:
+  bool add(std::span<const std::uint8_t> salt, UnixTime now) override {
+    const std::lock_guard lock(mutex_);
+    return window_.add(salt, now);
+  }
+
+ private:
+  std::mutex mutex_;
+  shadowsocks::SaltWindow window_;
+};
+
 absl::StatusOr<std::shared_ptr<SaltFiles>> SaltFiles::create(const NodeOptions& options, UnixTime now) {
   auto out = std::make_shared<SaltFiles>();
   for (const InboundOptions& inbound : options.inbounds) {
@@ -122,7 +134,8 @@ absl::StatusOr<std::shared_ptr<SaltFiles>> SaltFiles::create(const NodeOptions& 
     const bool timed = method && is_2022(*method);
     auto salts = std::make_shared<Shared>(timed ? shadowsocks::kTimedSalts : shadowsocks::SaltLimits{},
                                           inbound.path + ".settings.replayFile", settings->replay_file);
-    out->inbounds_.back() = salts;
+    out->inbounds_.back().streams = salts;
+    if (settings->udp) out->inbounds_.back().datagrams = std::make_shared<SharedWindow>();
     if (settings->replay_file.empty()) continue;
     if (absl::Status status = salts->load(now); !status.ok()) return status;
     out->kept_.push_back(std::move(salts));

@@ -57,6 +57,7 @@ Secret shadowsocks_user_key(const ShadowsocksUser& user) {
 
 absl::Status add_shadowsocks(Environment& environment, const std::string& path, const ShadowsocksInbound& settings,
                              const std::shared_ptr<shadowsocks::Salts>& salts,
+                             const std::shared_ptr<shadowsocks::Salts>& datagram_salts,
                              std::shared_ptr<const shadowsocks::Users> users, chain::Inbound& out) {
   const std::string where = path + ".settings";
   auto keys = shadowsocks_keys(where, settings.method, settings.password);
@@ -67,6 +68,7 @@ absl::Status add_shadowsocks(Environment& environment, const std::string& path, 
   options->key = std::move(keys->user);
   options->account = {.name = settings.email, .level = settings.level};
   options->salts = salts;
+  options->datagram_salts = datagram_salts;
   if (!settings.users.empty()) {
     if (absl::Status status = check_users(where, options->method, settings.users); !status.ok()) return status;
   }

@@ -24,6 +24,7 @@ Secret shadowsocks_user_key(const ShadowsocksUser& user);
 // Makes `out`, the inbound at `path`, one of Shadowsocks. `users` may be null: there is one password.
 absl::Status add_shadowsocks(Environment& environment, const std::string& path, const ShadowsocksInbound& settings,
                              const std::shared_ptr<shadowsocks::Salts>& salts,
+                             const std::shared_ptr<shadowsocks::Salts>& datagram_salts,
                              std::shared_ptr<const shadowsocks::Users> users, chain::Inbound& out);
 
 }  // namespace winze::node

@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness import (HOST, TLS, Running, client, curl, fetch_sha256, free_port, listener, require_program,
                      transfer, wait_port)
-from packets import Association
+from packets import Association, udp_socket
 
 AEAD = ["aes-128-gcm", "aes-256-gcm", "chacha20-ietf-poly1305", "xchacha20-ietf-poly1305"]
 SIP022 = ["2022-blake3-aes-128-gcm", "2022-blake3-aes-256-gcm", "2022-blake3-chacha20-poly1305"]
@@ -296,6 +296,29 @@ def test_probes_see_the_same(stage, method):
         assert 1.9 < seconds < 6, (name, seconds)
     assert first, "the recorded request was good"
     assert "salt was used before" in process.log
+
+
+@pytest.mark.parametrize("method", ["aes-256-gcm", "2022-blake3-aes-128-gcm"])
+def test_a_datagram_is_taken_once(stage, echo, method):
+    """Of the same bytes from somewhere else there is no answer."""
+    server, door, server_port = echo(), free_port(), free_port()
+    with udp_socket(HOST) as recorder, udp_socket(HOST) as client_socket, udp_socket(HOST) as stranger:
+        recorder.bind((HOST, 0))
+        start_server(stage, "winze", server_port, method)
+        inbounds = [listener("dokodemo-door", door, address=HOST, port=server.port, network="tcp,udp")]
+        stage.start("winze", client(inbounds, outbound(recorder.getsockname()[1], method)), [door], "client")
+        recorded = []
+        for text in (b"first", b"second"):
+            client_socket.sendto(text, (HOST, door))
+            recorded.append(recorder.recv(65535))
+        client_socket.sendto(recorded[0], (HOST, server_port))
+        assert client_socket.recv(65535)
+        stranger.sendto(recorded[0], (HOST, server_port))
+        stranger.sendto(recorded[1], (HOST, server_port))
+        assert stranger.recv(65535)
+        stranger.settimeout(1)
+        with pytest.raises(TimeoutError):
+            stranger.recv(65535)
 
 
 def record_request(stage, method):

@@ -66,6 +66,7 @@ inline std::shared_ptr<ServerOptions> server_of(Method method, std::string_view 
   options->key = keys_of(method, password)->user;
   options->account = {.name = "everybody", .level = 2};
   options->salts = std::make_shared<SaltPool>(is_2022(method) ? kTimedSalts : SaltLimits{});
+  options->datagram_salts = std::make_shared<SaltWindow>(64);
   return options;
 }
 

@@ -20,7 +20,9 @@ class SaltFiles {
   static absl::StatusOr<std::shared_ptr<SaltFiles>> create(const NodeOptions& options, UnixTime now);
 
   // By the place in NodeOptions; null where there is no Shadowsocks.
-  const std::shared_ptr<shadowsocks::Salts>& inbound(std::size_t index) const { return inbounds_[index]; }
+  const std::shared_ptr<shadowsocks::Salts>& inbound(std::size_t index) const { return inbounds_[index].streams; }
+  // Of its datagrams, in no file; null where it takes none.
+  const std::shared_ptr<shadowsocks::Salts>& datagrams(std::size_t index) const { return inbounds_[index].datagrams; }
 
   // Begins to write, each file anew. From now on a salt is in its file before its request is answered, so that nothing
   // is lost when the process is killed.
@@ -35,7 +37,11 @@ class SaltFiles {
 
  private:
   class Shared;
-  std::vector<std::shared_ptr<shadowsocks::Salts>> inbounds_;
+  class SharedWindow;
+  struct Inbound {
+    std::shared_ptr<shadowsocks::Salts> streams, datagrams;
+  };
+  std::vector<Inbound> inbounds_;
   std::vector<std::shared_ptr<Shared>> kept_;
 };
 

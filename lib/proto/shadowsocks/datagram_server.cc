@@ -1,6 +1,8 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <utility>
 
 #include "proto/shadowsocks/datagram_parts.h"
@@ -11,6 +13,7 @@
 namespace winze::shadowsocks {
 namespace {
 
+constexpr std::size_t kSaltMark = 16;    // of a salt, by which it is known again
 constexpr std::size_t kSessions = 8192;  // those that have ended and are remembered among them
 // Longer than any datagram of it could still be timely.
 constexpr UnixTime kRemembered = 60;
@@ -31,6 +34,15 @@ struct Session {
   bool ended = false;
 };
 
+// Stands for a datagram of 2022 among salts. The second half, by which a window chooses its line, spreads what a
+// session sends over all of them; the first tells apart what comes to the same.
+std::array<std::uint8_t, kSaltMark> salt_of(std::uint64_t session, std::uint64_t number) {
+  std::array<std::uint8_t, kSaltMark> out;
+  store_u64(out.data(), session ^ number * 0x9e3779b97f4a7c15);
+  store_u64(out.data() + 8, session + number);
+  return out;
+}
+
 }  // namespace
 
 struct DatagramServer::State {
@@ -41,6 +53,19 @@ struct DatagramServer::State {
     } else {
       salted.emplace(options->method, options->key);
     }
+  }
+
+  Drop open_2017(Buffer& datagram, Destination& to) {
+    if (datagram.size() < kSaltMark) return Drop::kShort;
+    std::array<std::uint8_t, kSaltMark> salt;
+    std::memcpy(salt.data(), datagram.data(), salt.size());
+    if (const Drop drop = salted->open(datagram, to); drop != Drop::kNone) return drop;
+    return is_first(salt) ? Drop::kNone : Drop::kReplayed;
+  }
+
+  // Also of those that the servers have taken which share the options.
+  bool is_first(std::span<const std::uint8_t> salt) {
+    return !options->datagram_salts || options->datagram_salts->add(salt, around.clock.unix_now());
   }
 
   Drop open_2022(Buffer& datagram, Destination& to, std::uint64_t& id) {
@@ -90,6 +115,7 @@ struct DatagramServer::State {
     if (const Drop drop = heads->open_body(datagram, session.requests, identity); drop != Drop::kNone) return drop;
     if (!is_new(session.window, number)) return Drop::kReplayed;
     if (const Drop drop = take_body(datagram, to, kRequestType, std::nullopt, now); drop != Drop::kNone) return drop;
+    if (!is_first(salt_of(session.requests.id, number))) return Drop::kReplayed;
     session.window.accept(number + 1);
     session.used = now;
     session.ended = false;
@@ -122,6 +148,7 @@ struct DatagramServer::State {
   std::optional<HeadCipher> heads;
   absl::flat_hash_map<std::uint64_t, std::unique_ptr<Session>> sessions;
   std::size_t forget_from = 64;
+  std::array<std::uint64_t, kDrops> drops{};
 };
 
 DatagramServer::DatagramServer(std::shared_ptr<const ServerOptions> options, const Surroundings& surroundings)
@@ -136,8 +163,12 @@ Overhead DatagramServer::overhead() const {
 
 Drop DatagramServer::open(Buffer& datagram, Destination& to, std::uint64_t& session) {
   session = 0;
-  return state_->salted ? state_->salted->open(datagram, to) : state_->open_2022(datagram, to, session);
+  const Drop drop = state_->salted ? state_->open_2017(datagram, to) : state_->open_2022(datagram, to, session);
+  ++state_->drops[static_cast<std::size_t>(drop)];
+  return drop;
 }
+
+std::uint64_t DatagramServer::dropped(Drop reason) const { return state_->drops[static_cast<std::size_t>(reason)]; }
 
 bool DatagramServer::seal(Buffer& datagram, const Destination& from, std::uint64_t session) {
   if (!socks::is_encodable(from)) return false;

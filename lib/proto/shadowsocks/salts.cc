@@ -101,4 +101,14 @@ bool SaltPool::load(std::span<const std::uint8_t> dumped, UnixTime now) {
 
 std::size_t SaltPool::size() const { return sets_->elder.marks.size() + sets_->younger.marks.size(); }
 
+bool SaltWindow::add(std::span<const std::uint8_t> salt, UnixTime) {
+  if (lines_.empty()) lines_.resize(size_);
+  auto& salts = lines_[load_u64(salt.data() + 8) & (size_ - 1)].salts;
+  const std::uint64_t mark = load_u64(salt.data());
+  if (std::ranges::find(salts, mark) != salts.end()) return false;
+  std::copy_backward(salts.begin(), salts.end() - 1, salts.end());
+  salts.front() = mark;
+  return true;
+}
+
 }  // namespace winze::shadowsocks

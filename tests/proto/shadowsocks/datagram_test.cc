@@ -143,6 +143,30 @@ TEST_CASE("shadowsocks: datagrams that are damaged, cut short, sent back or of o
   CHECK(datagram.text() == "x");
 }
 
+TEST_CASE("shadowsocks: a datagram is taken once, by whichever server shares the window") {
+  for (const Method method : kMethods) {
+    CAPTURE(name_of(method));
+    Pair p(method);
+    const std::string first = p.request("one", udp("192.0.2.1", 7)), second = p.request("two", udp("192.0.2.1", 7));
+    std::string forged = first;
+    forged.back() ^= 1;
+    CHECK(p.at_server(forged) == Drop::kBadTag);
+    // What did not authenticate has not been seen.
+    CHECK(p.at_server(first) == Drop::kNone);
+    CHECK(p.at_server(second) == Drop::kNone);
+    CHECK(p.at_server(first) == Drop::kReplayed);
+    CHECK(p.at_server(second) == Drop::kReplayed);
+    CHECK(p.server->dropped(Drop::kReplayed) == 2);
+    CHECK(p.server->dropped(Drop::kBadTag) == 1);
+    CHECK(p.server->dropped(Drop::kNone) == 2);
+    DatagramServer other(p.options, p.world.around());
+    Buffer again = Buffer::copy_of(first);
+    CHECK(other.open(again, p.peer, p.session) == Drop::kReplayed);
+    p.options->datagram_salts = nullptr;
+    CHECK((p.at_server(first) == Drop::kNone) == !is_2022(method));
+  }
+}
+
 TEST_CASE("shadowsocks 2022: a window of numbers, each taken once, late ones too") {
   for (const Method method : {Method::k2022Aes128Gcm, Method::k2022ChaCha20Poly1305}) {
     Pair p(method);

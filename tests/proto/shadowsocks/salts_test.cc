@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "winze/base/bytes.h"
+#include "winze/base/random.h"
 
 namespace winze::shadowsocks {
 namespace {
@@ -81,6 +82,29 @@ TEST_CASE("shadowsocks salts: a later one is as old as it is, however old the du
   CHECK(loaded.load(file, 1122));
   CHECK_FALSE(loaded.add(salt(2), 1122));
   CHECK(loaded.add(salt(1), 1122));
+}
+
+TEST_CASE("shadowsocks salts: a window forgets the oldest, as seldom as it says") {
+  constexpr std::size_t kLines = 1024;
+  SaltWindow window(kLines);
+  SeededRandom random(1);
+  std::vector<std::array<std::uint8_t, 32>> salts(16 * kLines);
+  for (auto& salt : salts) {
+    random.fill(salt);
+    CHECK(window.add(salt, 0));
+    CHECK_FALSE(window.add(salt, 0));
+  }
+  // Asking for one that is forgotten brings it back; a copy is asked each time.
+  const auto forgotten = [&](std::size_t from, std::size_t to) {
+    SaltWindow copy = window;
+    std::size_t count = 0;
+    for (std::size_t i = from; i < to; ++i) count += copy.add(salts[salts.size() - to + i - from], 0);
+    return count;
+  };
+  CHECK(forgotten(0, kLines) <= 1);
+  CHECK(forgotten(kLines, 2 * kLines) <= 8);
+  // The bound: eight a line.
+  CHECK(forgotten(8 * kLines, 16 * kLines) > 7 * kLines);
 }
 
 }  // namespace

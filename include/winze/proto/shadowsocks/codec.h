@@ -95,6 +95,8 @@ struct ServerOptions {
   Account account;                     // of all clients, without `users`
   std::shared_ptr<const Users> users;  // where the method has identities; may be null
   std::shared_ptr<Salts> salts;        // null: requests may be replayed
+  // A SaltWindow. Null: datagrams of 2017 may be replayed, and those of 2022 to another server with these options.
+  std::shared_ptr<Salts> datagram_salts;
 };
 
 class ServerCodec final : public ProxyServerCodec {

@@ -9,6 +9,15 @@
 //
 // K is the first identity key in requests that have one, else the user's. The address is where a datagram goes, or came
 // from. A session is one client's, whatever address it sends from; its datagrams are counted, and none is taken twice.
+//
+// What a server takes of datagrams that somebody has recorded and sends again:
+//
+//   2017   none of those that ServerOptions::datagram_salts remembers (see SaltWindow for how many); a server that has
+//          just begun, and a client, remember none
+//   2022   none whose time stamp is more than 30 seconds from now, and none that it has taken itself; of those that
+//          others with the same options have taken (a node has one server for each thread) none that datagram_salts
+//          remembers. What was seen is not kept over a restart: after it those of the 30 seconds before are taken once
+//          more
 #pragma once
 
 #include <cstdint>
@@ -33,6 +42,7 @@ enum class Drop : std::uint8_t {
   kForeign,    // an answer to another session, or of a server that changes its own too often
   kFull,       // too many sessions
 };
+inline constexpr std::size_t kDrops = static_cast<std::size_t>(Drop::kFull) + 1;
 
 class DatagramClient {
  public:
@@ -62,6 +72,8 @@ class DatagramServer {
   [[nodiscard]] Drop open(Buffer& datagram, Destination& to, std::uint64_t& session);
   // False, and nothing done, when there is no such session, or `from` cannot be written.
   [[nodiscard]] bool seal(Buffer& datagram, const Destination& from, std::uint64_t session);
+  // How many open() has dropped for that reason; kNone: taken.
+  std::uint64_t dropped(Drop reason) const;
   // Whose a session is.
   Account account(std::uint64_t session) const;
   // A session has no use any more. What has been seen of it is remembered for a minute.
