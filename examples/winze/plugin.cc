@@ -1,11 +1,14 @@
 // `winze plugin`: a SIP003 plugin for any Shadowsocks, which carries its TCP connections by WebSocket, in TLS or not.
-// It speaks as v2ray-plugin does with "mux=0". A Shadowsocks that starts `winze` as its plugin need not say "plugin".
+// It speaks as v2ray-plugin does. A Shadowsocks that starts `winze` as its plugin need not say "plugin".
 // What to do is in the environment:
 //
 //   SS_LOCAL_HOST, SS_LOCAL_PORT     client: where Shadowsocks comes in; server: where it is
 //   SS_REMOTE_HOST, SS_REMOTE_PORT   client: the server's plugin; server: where clients come in
 //   SS_PLUGIN_OPTIONS                "key=value;key;..." of: server, tls, host=NAME, path=/PATH, cert=FILE, key=FILE,
-//                                    ca=FILE (client: a further root to trust), mux=0, mode=websocket
+//                                    ca=FILE (client: a further root to trust), mode=websocket,
+//                                    mux=N: connections share others by mux.cool, N at once in each; 1: one after the
+//                                    other (the default); 0: none do. To servers it says yes or no, as to their clients
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -15,39 +18,14 @@
 
 #include "commands.h"
 #include "winze/base/address.h"
+#include "winze/base/status.h"
+#include "winze/config/plugin_options.h"
+#include "winze/proto/mux/cool.h"
 
 namespace winze::tool {
 namespace {
 
 using Words = std::map<std::string, std::string>;
-
-// A backslash takes the next character as it is.
-Words parse_options(std::string_view text) {
-  Words out;
-  std::string key, value;
-  bool in_value = false;
-  const auto finish = [&] {
-    if (!key.empty()) out[key] = in_value ? value : "true";
-    key.clear();
-    value.clear();
-    in_value = false;
-  };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    std::string& word = in_value ? value : key;
-    if (c == '\\' && i + 1 < text.size()) {
-      word += text[++i];
-    } else if (c == ';') {
-      finish();
-    } else if (c == '=' && !in_value) {
-      in_value = true;
-    } else {
-      word += c;
-    }
-  }
-  finish();
-  return out;
-}
 
 std::optional<Destination> place(const char* host_name, const char* port_name) {
   const char* host = std::getenv(host_name);
@@ -68,8 +46,18 @@ std::string take(Words& words, const std::string& key) {
   return value;
 }
 
+constexpr std::uint32_t kMostStreams = 1024;
+
+std::optional<std::uint32_t> parse_count(std::string_view text) {
+  std::uint32_t out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && out <= kMostStreams ? std::optional(out) : std::nullopt;
+}
+
 struct Setup {
   bool is_server = false;
+  std::uint32_t mux = 1;
   Destination local, remote;
   node::StreamSettings stream;
 };
@@ -91,8 +79,10 @@ std::string read(Words words, Setup& out) {
   if (const std::string mode = take(words, "mode"); !mode.empty() && mode != "websocket") {
     return "mode=" + mode + ": \"websocket\" alone is supported";
   }
-  if (const std::string mux = take(words, "mux"); mux != "" && mux != "0") {
-    return "mux=" + mux + " is not supported: use mux=0, on both sides";
+  if (const std::string mux = take(words, "mux"); !mux.empty()) {
+    const auto count = parse_count(mux);
+    if (!count) return "mux=" + mux + ": expected a number from 0 to " + std::to_string(kMostStreams);
+    out.mux = *count;
   }
   const std::string certificate = take(words, "cert"), key = take(words, "key"), root = take(words, "ca");
   if (!take(words, "tls").empty()) {
@@ -122,11 +112,14 @@ node::NodeOptions to_node(const Setup& setup) {
   in.tag = "in";
   in.listen = from.host_text();
   in.port_from = in.port_to = from.port;
-  in.settings = node::DokodemoInbound{.destination = to};
+  const bool takes_carriers = setup.is_server && setup.mux != 0;
+  in.settings = node::DokodemoInbound{.destination = takes_carriers ? mux::cool_destination() : to};
   node::OutboundOptions& way_out = out.outbounds.emplace_back();
   way_out.path = "SS_PLUGIN_OPTIONS";
   way_out.tag = "out";
-  way_out.settings = node::FreedomOutbound{};
+  // Whatever a carrier's client asks for.
+  way_out.settings = node::FreedomOutbound{.redirect = {{to.host_text(), to.port}}};
+  if (!setup.is_server && setup.mux != 0) way_out.mux = {.enabled = true, .concurrency = setup.mux};
   (setup.is_server ? in.stream : way_out.stream) = setup.stream;
   // Shadowsocks knows by itself how long a connection may be silent.
   out.policy_levels.emplace_back(0, node::PolicyLevel{.idle = std::chrono::hours(24)});
@@ -136,9 +129,12 @@ node::NodeOptions to_node(const Setup& setup) {
 }  // namespace
 
 int plugin(const RunOptions& options) {
-  const char* words = std::getenv("SS_PLUGIN_OPTIONS");
+  const char* text = std::getenv("SS_PLUGIN_OPTIONS");
+  auto words = config::parse_plugin_options(text != nullptr ? text : "");
   Setup setup;
-  if (const std::string failure = read(parse_options(words != nullptr ? words : ""), setup); !failure.empty()) {
+  const std::string failure =
+      words.ok() ? read(*std::move(words), setup) : "SS_PLUGIN_OPTIONS: " + std::string(message_of(words.status()));
+  if (!failure.empty()) {
     std::fprintf(stderr, "winze plugin: %s\n", failure.c_str());
     return 1;
   }

@@ -60,8 +60,10 @@ struct Session : std::enable_shared_from_this<Session> {
   void open_proxy() {
     if (!inbound->make_proxy) {
       if (!carried) connection.destination = inbound->destination;
-      if (admit()) dial();
-      return;
+      const bool carrier = !carried && is_carrier(connection.destination);
+      if (!admit(carrier ? Asking::kCarrier : Asking::kConnection)) return;
+      if (!carrier) return dial();
+      return inbound->mux.accepts ? start_carrier() : refuse("mux", Errc::kRefusedPolicy);
     }
     step = open_codec(environment, std::move(client), inbound->make_proxy(connection), time_left(),
                       [self = shared_from_this()](Opened opened) { self->on_proxy(std::move(opened)); });
@@ -118,8 +120,9 @@ struct Session : std::enable_shared_from_this<Session> {
   }
 
   void start_carrier() {
+    const ProxyRequest request = proxy != nullptr ? proxy->request() : ProxyRequest();
     step = serve_carrier(
-        environment, inbound, connection, proxy->request(), std::move(client),
+        environment, inbound, connection, request, std::move(client),
         [self = shared_from_this()](std::error_code error) { error ? self->fail("mux", error) : self->end(); });
     connection.outbound = "mux";
   }

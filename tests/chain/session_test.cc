@@ -11,6 +11,7 @@
 #include "winze/base/bytes.h"
 #include "winze/base/error.h"
 #include "winze/io/memory.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/proxy_protocol/header.h"
 #include "winze/proto/socks/server.h"
 #include "winze/proto/vless/codec.h"
@@ -272,6 +273,37 @@ TEST_CASE("session: what nothing holds up ends outside the call that serves it")
   REQUIRE(f.ended);
   REQUIRE(f.records.size() == 1);
   CHECK(f.records[0].error == Errc::kRefusedPolicy);
+}
+
+TEST_CASE("session: where all connections are for the host that stands for mux.cool, all are carriers") {
+  // New, id 1, TCP to a.test:80, with "hello".
+  const std::string carried = std::string(
+                                  "\0\x0f\0\x01\x01\x01\x01\0\x50\x02\x06"
+                                  "a.test\0\x05",
+                                  19) +
+                              "hello";
+  for (const bool accepts : {true, false}) {
+    CAPTURE(accepts);
+    Fixture f;
+    f.inbound->make_proxy = nullptr;
+    f.inbound->destination = mux::cool_destination();
+    f.inbound->mux.accepts = accepts;
+    f.start();
+    f.send(*f.client, carried);
+    if (accepts) {
+      const StreamPtr server = f.connect(*f.dialer);
+      CHECK(f.dialer->dials[0]->destination == Destination("a.test", 80));
+      CHECK(f.receive(*server) == "hello");
+      f.session.cancel();
+      f.sim.run_ready();
+      CHECK(f.records.size() == 2);
+    } else {
+      CHECK(f.dialer->dials.empty());
+      REQUIRE(f.records.size() == 1);
+      CHECK(f.records[0].stage == "mux");
+      CHECK(f.records[0].error == Errc::kRefusedPolicy);
+    }
+  }
 }
 
 TEST_CASE("session: the handshake's time is that of all layers together") {

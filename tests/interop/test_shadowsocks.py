@@ -156,10 +156,15 @@ def test_users(stage, origin, files, hashes, echo, method, client_maker, server_
 # --- SIP003 plugins ---
 
 WS_PLUGIN = "path=/tunnel;host=a.test;mux=0"
+MUX_PLUGIN = r"path=/a\;b;host=a.test"
 TLS_SERVER = f";tls;cert={TLS / 'a.pem'};key={TLS / 'a.key'}"
 OBFS = {"server": ("obfs-server", "obfs=http"), "client": ("obfs-local", "obfs=http;obfs-host=a.test")}
 V2RAY_PLUGIN = {"server": ("ss-v2ray-plugin", "server;" + WS_PLUGIN), "client": ("ss-v2ray-plugin", WS_PLUGIN)}
 OURS = {"server": (str(harness.BIN / "winze"), "server;" + WS_PLUGIN), "client": (str(harness.BIN / "winze"), WS_PLUGIN)}
+V2RAY_PLUGIN_PLAIN, OURS_PLAIN = ({"server": (program, "server"), "client": (program, "")}
+                                  for program in ("ss-v2ray-plugin", str(harness.BIN / "winze")))
+V2RAY_PLUGIN_MUX, OURS_MUX = ({"server": (program, "server;" + MUX_PLUGIN), "client": (program, MUX_PLUGIN + ";mux=4")}
+                              for program in ("ss-v2ray-plugin", str(harness.BIN / "winze")))
 OURS_TLS = {"server": (OURS["server"][0], OURS["server"][1] + TLS_SERVER),
             "client": (OURS["client"][0], OURS["client"][1] + f";tls;ca={TLS / 'root.pem'}")}
 
@@ -202,8 +207,13 @@ def fetch_patiently(port, origin, hashes):
     ("aes-256-gcm", "libev", OURS_TLS, "winze", OURS_TLS), ("aes-256-gcm", "winze", OURS_TLS, "libev", OURS_TLS),
     (SIP022[0], "winze", V2RAY_PLUGIN, "rust", V2RAY_PLUGIN), (SIP022[1], "rust", OBFS, "winze", OBFS),
     (SIP022[2], "rust", OURS_TLS, "rust", OURS_TLS),
+    ("aes-256-gcm", "libev", OURS_PLAIN, "libev", V2RAY_PLUGIN_PLAIN),
+    ("aes-256-gcm", "libev", V2RAY_PLUGIN_PLAIN, "libev", OURS_PLAIN),
+    ("aes-256-gcm", "libev", OURS_MUX, "libev", V2RAY_PLUGIN_MUX),
+    ("aes-256-gcm", "libev", V2RAY_PLUGIN_MUX, "libev", OURS_MUX), ("aes-256-gcm", "winze", OURS_MUX, "winze", OURS_MUX),
 ], ids=["runs-obfs", "serves-obfs", "runs-v2ray-plugin", "is-both", "is-client", "is-server", "is-client-tls",
-        "is-server-tls", "runs-v2ray-plugin-2022", "serves-obfs-2022", "is-both-2022"])
+        "is-server-tls", "runs-v2ray-plugin-2022", "serves-obfs-2022", "is-both-2022",
+        "is-client-without-options", "is-server-without-options", "is-client-mux", "is-server-mux", "is-both-mux"])
 def test_plugins(stage, origin, hashes, echo, method, client_maker, client_plugin, server_maker, server_plugin):
     """winze runs plugins, and is one: started by ss-local and ss-server, and against v2ray-plugin. Datagrams go beside."""
     server_port, port = free_port(), free_port()
