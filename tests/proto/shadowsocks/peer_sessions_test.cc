@@ -1,11 +1,11 @@
 // Sessions of other makes' clients and servers, replayed to ours at every segment size.
+#include "support/peer_sessions.h"
+
 #include <doctest/doctest.h>
 
 #include <cstring>
 
-#include "support/codec_pair.h"
 #include "support/shadowsocks.h"
-#include "support/vectors.h"
 #include "winze/base/error.h"
 #include "winze/proto/shadowsocks/datagram.h"
 
@@ -13,55 +13,59 @@ namespace winze::shadowsocks {
 namespace {
 
 using namespace test;
+using winze::test::answered;
 using winze::test::Bytes;
 using winze::test::CodecEnd;
+using winze::test::local;
+using winze::test::sent;
 using winze::test::Vector;
+using winze::test::wire_of;
 
-// The first `size` bytes of i * by + from.
-std::string bytes_of(std::size_t size, std::size_t by, std::size_t from) {
-  std::string out(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i * by + from);
-  return out;
-}
-std::string sent() { return bytes_of(120, 7, 0) + bytes_of(700, 11, 3); }
-std::string answered() { return bytes_of(200, 13, 5) + bytes_of(900, 5, 1); }
-
-void feed(CodecEnd& end, const Bytes& wire, std::size_t segment) {
-  for (std::size_t at = 0; at < wire.size(); at += segment) {
-    end.step(Buffer::copy_of(std::span(wire).subspan(at, std::min(segment, wire.size() - at))));
+std::shared_ptr<ServerOptions> server_of(const Vector& v) {
+  const Method method = *parse_method(v.text("method"));
+  auto options = test::server_of(method, v.text("password"));
+  if (v.has("user")) {
+    auto users = std::make_shared<UserTable>();
+    users->add(keys_of(method, password_for(method, 9))->user, {.name = "bob"});
+    users->add(keys_of(method, v.text("user"))->user, {.name = "ann"});
+    options->users = std::move(users);
   }
+  return options;
 }
 
-std::uint16_t port_of(const Vector& v, const char* field) {
-  return static_cast<std::uint16_t>(std::stoi(v.text(field)));
+std::shared_ptr<const Keys> client_of(const Vector& v) {
+  return keys_of(*parse_method(v.text("method")), v.text("password") + (v.has("user") ? ":" + v.text("user") : ""));
 }
+
+std::string user_of(const Vector& v) { return v.has("user") ? "ann" : "everybody"; }
 
 TEST_CASE("shadowsocks: connections of other makes, read by our server and our client") {
   for (const auto& v : winze::test::load_vectors("shadowsocks/peer_sessions.txt")) {
     const Method method = *parse_method(v.text("method"));
     CAPTURE(v.text("method"));
-    const Bytes up = v.bytes("up"), down = v.bytes("down");
+    const Bytes up = v.bytes("up");
     for (const std::size_t segment : winze::test::kSegmentSizes) {
       CAPTURE(segment);
       World world;
       world.clock.now = std::stoll(v.text("time"));
-      ServerCodec server(server_of(method, v.text("password")), world.around());
+      ServerCodec server(server_of(v), world.around());
       CodecEnd taking(server);
       taking.step({});
-      feed(taking, up, segment);
+      winze::test::feed(taking, wire_of(v, "up"), segment);
       REQUIRE(taking.opened);
-      CHECK(server.request().destination == Destination("127.0.0.1", port_of(v, "port")));
+      CHECK(server.request().destination == local(v, "port"));
+      CHECK(server.request().user == user_of(v));
       CHECK(taking.received == sent());
       CHECK(server.open_end() == winze::Errc::kEof);
 
       // An answer of 2022 is to the request with its salt.
       World asking(Bytes(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(key_size(method))));
       asking.clock.now = world.clock.now;
-      ClientCodec client(keys_of(method, v.text("password")), server.request().destination, asking.around());
+      ClientCodec client(client_of(v), server.request().destination, asking.around());
       CodecEnd reading(client);
       reading.step({});
       REQUIRE_FALSE(reading.write(sent()));
-      feed(reading, down, segment);
+      winze::test::feed(reading, wire_of(v, "down"), segment);
       CHECK_FALSE(reading.error);
       CHECK(reading.received == answered());
       CHECK(client.open_end() == winze::Errc::kEof);
@@ -71,17 +75,16 @@ TEST_CASE("shadowsocks: connections of other makes, read by our server and our c
 
 TEST_CASE("shadowsocks: a connection of another make with a bit changed is not believed") {
   for (const auto& v : winze::test::load_vectors("shadowsocks/peer_sessions.txt")) {
-    const Method method = *parse_method(v.text("method"));
     CAPTURE(v.text("method"));
-    for (std::size_t at = 0; at < v.bytes("up").size(); at += 41) {
-      Bytes up = v.bytes("up");
+    for (std::size_t at = 0; at < wire_of(v, "up").size(); at += 41) {
+      std::string up = wire_of(v, "up");
       up[at] ^= 1;
       World world;
       world.clock.now = std::stoll(v.text("time"));
-      ServerCodec server(server_of(method, v.text("password")), world.around());
+      ServerCodec server(server_of(v), world.around());
       CodecEnd taking(server);
       taking.step({});
-      feed(taking, up, 1400);
+      winze::test::feed(taking, up, 1400);
       const bool refused = taking.error || !server.detail().empty();
       CHECK(refused);
       CHECK(sent().starts_with(taking.received));
@@ -93,23 +96,24 @@ TEST_CASE("shadowsocks: datagrams of other makes, read by our server and our cli
   for (const auto& v : winze::test::load_vectors("shadowsocks/peer_sessions.txt")) {
     const Method method = *parse_method(v.text("method"));
     CAPTURE(v.text("method"));
-    const Destination peer("127.0.0.1", port_of(v, "datagram_port"), Network::kUdp);
+    const Destination peer = local(v, "datagram_port", Network::kUdp);
     World world;
     world.clock.now = std::stoll(v.text("time"));
-    DatagramServer server(server_of(method, v.text("password")), world.around());
+    DatagramServer server(server_of(v), world.around());
     Buffer datagram = Buffer::copy_of(v.bytes("datagram_up"));
     Destination to;
     std::uint64_t session = 0;
     REQUIRE(server.open(datagram, to, session) == Drop::kNone);
     CHECK(to == peer);
     CHECK(datagram.text() == "datagram");
+    CHECK(server.account(session).name == user_of(v));
 
     // An answer of 2022 is to the session of its request.
     Bytes number(8);
     std::memcpy(number.data(), &session, number.size());
     World asking(is_2022(method) ? number : Bytes());
     asking.clock.now = world.clock.now;
-    DatagramClient client(keys_of(method, v.text("password")), asking.around());
+    DatagramClient client(client_of(v), asking.around());
     Buffer answer = Buffer::copy_of(v.bytes("datagram_down"));
     Destination from;
     REQUIRE(client.open(answer, from) == Drop::kNone);

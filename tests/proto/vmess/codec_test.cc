@@ -389,14 +389,20 @@ TEST_CASE("vmess: the drain is the same for the same users") {
 
 // --- sessions of other makers ---
 
-TEST_CASE("vmess: sessions between V2Ray's client and server, at every segment size") {
-  for (const test::Vector& v : test::load_vectors("vmess/v2ray_sessions.txt")) {
+std::vector<test::Vector> recorded_sessions() {
+  std::vector<test::Vector> out = test::load_vectors("vmess/v2ray_sessions.txt");
+  for (test::Vector& v : test::load_vectors("vmess/singbox_sessions.txt")) out.push_back(std::move(v));
+  return out;
+}
+
+TEST_CASE("vmess: sessions between clients and servers of V2Ray and sing-box, at every segment size") {
+  for (const test::Vector& v : recorded_sessions()) {
     for (const std::size_t segment : test::kSegmentSizes) {
       CAPTURE(v.text("name"));
       CAPTURE(segment);
       VmessPeers peers;
       const Uuid id = Uuid::of(std::span<const std::uint8_t, 16>(v.bytes("uuid")));
-      peers.users->add(id, {.name = "v2ray"});
+      peers.users->add(id, {.name = "peer"});
       peers.clock.now = std::stoll(v.text("time"));
       const auto server = peers.make_server();
       CodecEnd end(*server);
@@ -407,7 +413,7 @@ TEST_CASE("vmess: sessions between V2Ray's client and server, at every segment s
       const Destination wanted(v.text("host"), static_cast<std::uint16_t>(std::stoul(v.text("port"))),
                                v.text("network") == "udp" ? Network::kUdp : Network::kTcp);
       CHECK(server->request().destination == wanted);
-      CHECK(server->request().user == "v2ray");
+      CHECK(server->request().user == "peer");
       if (v.has("sent")) CHECK(test::to_hex(end.received) == v.text("sent"));
 
       // What its server answered, by the keys that its client sent.
