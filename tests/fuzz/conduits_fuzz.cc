@@ -1,6 +1,7 @@
 // Conduits that decode what comes: the datagrams in a VLESS stream do not depend on how it was cut, and of a SOCKS5
-// association nobody but its client is heard. The first byte chooses the subject; of a stream the second is the size of
-// the segments, less one; of an association each datagram is a byte for the source, one for the length, and its bytes.
+// association nobody but its client is heard; the address in front of a datagram (packetaddr) is what is written again.
+// The first byte chooses the subject; of a stream the second is the size of the segments, less one; of an association
+// each datagram is a byte for the source, one for the length, and its bytes.
 #include <asio/io_context.hpp>
 #include <cstdint>
 #include <string>
@@ -12,6 +13,7 @@
 #include "winze/io/system.h"
 #include "winze/layer/socks_association.h"
 #include "winze/layer/vless_conduit.h"
+#include "winze/proto/packet_address.h"
 
 namespace winze {
 namespace {
@@ -69,6 +71,16 @@ void association(std::string_view wire) {
   require(there.texts().size() == heard && (heard > 0 || !test::send(*conduit, "x")));
 }
 
+void packet_address(std::string_view wire) {
+  Buffer datagram = Buffer::copy_of(wire);
+  Destination peer;
+  if (decode_packet_address(datagram, peer)) {
+    require(!peer.is_name() && peer.network == Network::kUdp && datagram.size() < wire.size());
+    require(encode_packet_address(peer, datagram));
+  }
+  require(datagram.text() == wire);
+}
+
 }  // namespace
 }  // namespace winze
 
@@ -76,10 +88,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace winze;
   if (size < 2 || size > 4096) return 0;
   const std::string_view wire = as_text({data + 2, size - 2});
-  if (data[0] % 2 == 0) {
-    test::require(stream(wire, 65536) == stream(wire, data[1] + std::size_t{1}));
-  } else {
-    association(wire);
+  switch (data[0] % 3) {
+    case 0:
+      test::require(stream(wire, 65536) == stream(wire, data[1] + std::size_t{1}));
+      break;
+    case 1:
+      association(wire);
+      break;
+    default:
+      packet_address(wire);
+      break;
   }
   return 0;
 }
