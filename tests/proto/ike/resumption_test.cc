@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "proto/ike/keys.h"
+#include "proto/ike/payloads.h"
 #include "proto/ike/tickets.h"
 #include "support/hex.h"
 #include "support/ike_pair.h"
@@ -240,6 +241,63 @@ TEST_CASE("resumption: SKEYSEED") {
   data.insert(data.end(), nr.begin(), nr.end());
   const auto prf = Prf::create(PrfAlgorithm::kHmacSha256, d);
   CHECK(skeyseed_of_resumption(PrfAlgorithm::kHmacSha256, old, ni, nr) == prf->sum({data}));
+}
+
+// What a message of the resumed IKE SA holds, opened by `keys`.
+Contents open_auth(const Suite& suite, const MessageKeys& keys, Buffer& message) {
+  PayloadChain chain, inner;
+  Contents out;
+  REQUIRE(chain.decode(decode_header(message.span())->first, message.span().subspan(kHeaderSize)));
+  const auto opened = open_message(suite, keys, message.span(), chain.find(PayloadType::kEncrypted)->body);
+  REQUIRE(opened);
+  REQUIRE(inner.decode(chain.inner_first, *opened));
+  REQUIRE(out.decode(inner));
+  return out;
+}
+
+Bytes nonce_of(const Buffer& message) {
+  PayloadChain chain;
+  REQUIRE(chain.decode(decode_header(message.span())->first, message.span().subspan(kHeaderSize)));
+  return chain.find(PayloadType::kNonce)->body;
+}
+
+// RFC 5723 section 4.3.3: AUTH = prf(SK_px, <message octets>), of a shared key by its method, but without the key pad
+// of RFC 7296 section 2.15. SK_pi and SK_pr are those of the new IKE SA (section 5.1), and the octets are of that
+// section 2.15: the end's own first message, the other's nonce, prf(SK_px, IDx').
+TEST_CASE("resumption: AUTH") {
+  Ends ends(31);
+  ends.pair.a.engine.forget(ends.first);
+  std::vector<Buffer> messages;
+  ends.pair.bend = [&](bool, const Buffer& datagram) {
+    const std::size_t marker = load_u32(datagram.data()) == 0 ? 4 : 0;
+    messages.push_back(Buffer::copy_of(datagram.span().subspan(marker)));
+    return IkePair::Fate{};
+  };
+  REQUIRE(ends.up(ends.resume(ends.ticket)));
+  REQUIRE(messages.size() == 4);
+
+  const Bytes ni = nonce_of(messages[0]), nr = nonce_of(messages[1]);
+  const Header header = *decode_header(messages[1].span());
+  const Suite suite = *Suite::of(ends.ticket->proposal);
+  const Secret seed = skeyseed_of_resumption(suite.prf, ends.ticket->d, ni, nr);
+  const IkeKeys keys = derive_keys(suite, seed, ni, nr, {header.spi_i, header.spi_r});
+  const auto expected = [&](const Secret& sk_p, const Buffer& first, Bytes nonce, const Identity& id) {
+    const auto prf = Prf::create(suite.prf, sk_p.span());
+    const test::Bytes body = id_body(id);
+    const Secret mac = prf->sum({body});
+    return prf->sum({first.span(), nonce, mac.span()});
+  };
+  const Contents of_a = open_auth(suite, keys.i, messages[2]), of_b = open_auth(suite, keys.r, messages[3]);
+  REQUIRE((of_a.auth && of_a.id_i && of_b.auth && of_b.id_r));
+  constexpr std::uint8_t kSharedKey = 2;
+  CHECK(of_a.auth->method == kSharedKey);
+  CHECK(of_b.auth->method == kSharedKey);
+  CHECK(constant_time_equal(of_a.auth->data, expected(keys.pi, messages[0], nr, *of_a.id_i).span()));
+  CHECK(constant_time_equal(of_b.auth->data, expected(keys.pr, messages[1], ni, *of_b.id_r).span()));
+  // Both identities are the ticket's, and no certificate is shown.
+  CHECK(*of_a.id_i == ends.ticket->local);
+  CHECK(*of_b.id_r == ends.ticket->remote);
+  CHECK(of_a.certificates.size() + of_b.certificates.size() == 0);
 }
 
 }  // namespace
