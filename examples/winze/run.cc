@@ -177,6 +177,7 @@ class Runner {
           worker.work.reset();
           if (--draining_ == 0) {
             asio::post(workers_[0]->context, [this] {
+              ipsec_.reset();
               signals_->cancel();
               stats_timer_.reset();
             });

@@ -166,7 +166,7 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
   auto outbounds = make_outbounds(environment, options, *parts->contexts, *parts->commons.plugins);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
-  auto first_traffic = parts->ledger->count_outbound(0);
+  const auto first_traffic = parts->outbounds.empty() ? nullptr : parts->ledger->count_outbound(0);
   for (std::size_t i = 0; i < options.inbounds.size(); ++i) {
     auto inbound = make_inbound(environment, options, i, *parts->contexts, *parts->ledger, *parts->commons.salts);
     if (!inbound.ok()) return inbound.status();

@@ -2,8 +2,7 @@
 import pathlib
 import shutil
 
-from harness import require
-from ike_sites import wait_text
+from harness import require, wait_text
 
 SECRET = "testing123"
 SERVER = """prefix = /usr

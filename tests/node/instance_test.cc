@@ -49,6 +49,11 @@ TEST_CASE("an instance says before it listens what it could not do") {
   CHECK(error_of(options_of({socks, socks})) == "inbounds[1].tag: inbounds[0] has the tag \"in\" already");
   CHECK(error_of(options_of({socks}, {})) == "outbounds: at least one is needed");
   CHECK(error_of(options_of({socks}, {"a", "b", "a"})) == "outbounds[2].tag: outbounds[0] has the tag \"a\" already");
+  // IPsec alone needs none.
+  NodeOptions tunnel = options_of({}, {});
+  CHECK(error_of(tunnel) == "outbounds: at least one is needed");
+  tunnel.ipsec.connections.emplace_back();
+  CHECK(error_of(tunnel).empty());
 }
 
 }  // namespace
