@@ -14,14 +14,13 @@ import subprocess
 import time
 
 from harness import require
-from ike_sites import FAR, INNER_FAR, INNER_NEAR, NEAR, STREAM, STREAM_PORT, Ends
+from ike_sites import FAR, INNER_FAR, INNER_NEAR, IPERF_PORTS, NEAR, STREAM, STREAM_PORT, Ends
 from linux_guest import LinuxGuest
 from spaces import Space
 from strongswan import CHARON, settings
 
 # Settings of charon that some cases want are there for all.
 EXTRA = "retransmit_timeout = 0.5\nretransmit_base = 1.2\nmake_before_break = yes\nfragment_size = 576\ninterfaces_ignore = manage"
-IPERF_PORT = "5201"
 MANAGE = ("198.51.100.1", "198.51.100.2")
 
 
@@ -117,12 +116,11 @@ class GuestSites(Ends, contextlib.AbstractContextManager):
         self.swan.load(self.folder, text, pki)
         return self.swan
 
-    @contextlib.contextmanager
-    def transferring(self, version=4, source=None, to=None, amount=("-t", "2")):
-        client = self.near.start(self.folder / "iperf3-client.log", "iperf3", "-c", to or INNER_FAR[version], "-p", IPERF_PORT, "-B",
-                                 source or INNER_NEAR[version], *amount, "--connect-timeout", "5000")
-        yield
-        assert client.process.wait(40) == 0, client.log
+    def serve_iperf(self, port):
+        pass
+
+    def iperf_log(self, port):
+        return self.guest.run(f"cat /run/iperf3-{port}.log")
 
     def __exit__(self, kind, *_):
         """The SAs carried packets; and none is left in the kernel when winze has said its goodbye."""
@@ -136,7 +134,7 @@ class GuestSites(Ends, contextlib.AbstractContextManager):
                     assert sum(int(n) for n in re.findall(rf"^ +{way} +\w+.*?(\d+) packets", found, re.M)) > 0, found
         if self.swan.running:
             self.swan.end()
-        left = self.guest.run(": >/run/charon.log; ip xfrm state; ip -batch - <<'END'\nxfrm state flush\nxfrm policy flush\n" + FAR_ADDRESSES + "\nEND")
+        left = self.guest.run(": >/run/charon.log; truncate -s 0 /run/iperf3-*.log; ip xfrm state; ip -batch - <<'END'\nxfrm state flush\nxfrm policy flush\n" + FAR_ADDRESSES + "\nEND")
         self.near.batch(addresses(NEAR, INNER_NEAR))
         assert kind is not None or not both_up or not left, left
 
@@ -167,9 +165,11 @@ class GuestWorld(contextlib.AbstractContextManager):
                        "ip -batch - <<'END'\nlink set vec0 down\nlink set vec0 name wire\nlink set wire up\n"
                        f"link set vec1 down\nlink set vec1 name manage\nlink set manage up\naddr add {MANAGE[1]}/24 dev manage\n"
                        f"{FAR_ADDRESSES}\nEND\nsysctl -qw {wire}")
-        self.guest.start(f"exec iperf3 -s -p {IPERF_PORT}")
+        for port in IPERF_PORTS:
+            # It ends itself on some errors.
+            self.guest.start(f"while :; do iperf3 -s --forceflush -i 0.2 -p {port} >>/run/iperf3-{port}.log 2>&1; done")
         self.guest.start(f"exec python3 /ctl/{STREAM.name} serve {STREAM_PORT}")
-        for port in (IPERF_PORT, STREAM_PORT):
+        for port in (*IPERF_PORTS, STREAM_PORT):
             self.near.run("timeout", "20", "bash", "-c", f"until echo >/dev/tcp/{MANAGE[1]}/{port}; do sleep 0.1; done")
 
     def __exit__(self, *_):

@@ -48,6 +48,13 @@ def merge(base, *more):
 
 STREAM = pathlib.Path(__file__).with_name("tcp_stream.py")
 STREAM_PORT = "5210"
+IPERF_PORTS = "5201", "5202", "5203"  # for one after another; for TCP and for UDP all the while
+TCP, UDP = ("-n", "1M"), ("-u", "-b", "8M", "-n", "200K")
+
+
+def arrivals(log):
+    """Intervals of an iperf3 both ways in which something came."""
+    return len(re.findall(r"\[RX-[CS]\] +[\d.]+-[\d.]+ +sec +(?!0\.00 )", log))
 
 
 class Ends:
@@ -59,6 +66,7 @@ class Ends:
         self.winze = None
         self.streams = None  # the server of tcp_stream.py
         self.short_lived = False  # SAs may be new ones since they last carried packets
+        self.iperfs = {}  # servers by their ports
 
     # --- winze ---
 
@@ -91,22 +99,73 @@ class Ends:
         (space or self.near).run("ping", f"-{version}", "-c", str(count), "-i", "0.05", "-W", "5", "-s", str(size),
                                  "-I", source or INNER_NEAR[version], to or INNER_FAR[version])
 
-    def transfer(self, version=4, source=None, to=None, amount=("-n", "3M")):
-        with self.transferring(version, source, to, amount):
-            pass
+    def transfer(self, version=4, source=None, to=None):
+        """iperf3, TCP and UDP, both ways."""
+        for kind in TCP, UDP:
+            for way in (), ("-R",):
+                self.iperf(version, source, to, *kind, *way)
+
+    def iperf(self, version, source, to, *arguments):
+        """One run; at least most of UDP's datagrams arrive."""
+        self.serve_iperf(IPERF_PORTS[0])
+        command = self.iperf_command(version, source, to, IPERF_PORTS[0], *arguments)
+        deadline = time.monotonic() + 20
+        while True:
+            client = self.near.start(self.folder / "iperf3-client.log", *command)
+            status = client.process.wait(60)
+            not_yet = re.search("server is busy|Connection refused|Connection reset", client.log)
+            if status == 0 or not not_yet or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        assert status == 0, client.log
+        lost = re.search(r"\((\d+(?:\.\d+)?)%\) +receiver", client.log)
+        assert lost is None or float(lost.group(1)) < 50, client.log
+
+    @staticmethod
+    def iperf_command(version, source, to, port, *arguments):
+        return ("iperf3", "-c", to or INNER_FAR[version], "-p", port, "-B", source or INNER_NEAR[version], "--connect-timeout", "5000",
+                "--forceflush", *arguments)
+
+    def serve_iperf(self, port):
+        if port not in self.iperfs:
+            server = self.far.start(self.folder / f"iperf3-{port}.log", "iperf3", "-s", "--forceflush", "-i", "0.2", "-p", port)
+            self.stack.callback(server.stop)
+            self.iperfs[port] = server
+            wait_text(server, "listening")
+
+    def iperf_log(self, port):
+        return self.iperfs[port].log
 
     @contextlib.contextmanager
-    def transferring(self, version=4, source=None, to=None, amount=("-t", "2")):
-        """iperf3 all the while."""
-        server = self.far.start(self.folder / "iperf3.log", "iperf3", "-s", "-1", "--forceflush", "-p", "5201")
+    def transferring(self, version=4, source=None, to=None):
+        """iperf3 as fast as it can for two seconds, and what is done meanwhile."""
+        self.serve_iperf(IPERF_PORTS[0])
+        command = self.iperf_command(version, source, to, IPERF_PORTS[0], "-t", "2")
+        client = self.near.start(self.folder / "iperf3-client.log", *command)
+        yield
+        assert client.process.wait(40) == 0, client.log
+
+    @contextlib.contextmanager
+    def loading(self, version=4, source=None, to=None):
+        """iperf3 all the while, TCP and UDP, both ways; behind it each of the four still arrives."""
+        clients = {}
         try:
-            wait_text(server, "listening")
-            client = self.near.start(self.folder / "iperf3-client.log", "iperf3", "-c", to or INNER_FAR[version], "-B",
-                                     source or INNER_NEAR[version], *amount, "--connect-timeout", "5000")
+            for port, kind in zip(IPERF_PORTS[1:], ((), ("-u",))):
+                self.serve_iperf(port)
+                command = self.iperf_command(version, source, to, port, "--bidir", "-t", "3600", "-i", "0.2", "-b", "1M", *kind)
+                clients[port] = self.near.start(self.folder / f"iperf3-{port}-client.log", *command)
+                wait_text(clients[port], "[RX-C]")
             yield
-            assert client.process.wait(40) == 0, client.log
+            for port, client in clients.items():
+                for log in lambda client=client: client.log, lambda port=port: self.iperf_log(port):
+                    before, deadline = arrivals(log()), time.monotonic() + 20
+                    while arrivals(log()) < before + 3:
+                        assert time.monotonic() < deadline, f"nothing arrives any more: {log()[-1500:]}"
+                        time.sleep(0.1)
         finally:
-            server.stop()
+            for client in clients.values():
+                client.signal(signal.SIGINT)
+                client.process.wait(10)
 
     def use(self, version=4, **ends):
         self.ping(version, **ends)
@@ -157,8 +216,8 @@ class Ends:
 
     @contextlib.contextmanager
     def carrying(self, version=4, source=None, to=None, lost=0):
-        """Pings, of which at most so many may be lost, and a TCP stream, all the while."""
-        with self.streaming(version, source, to), self.pinging(version, source, to, lost):
+        """Pings, of which at most so many may be lost, a TCP stream, and iperf3, all the while."""
+        with self.loading(version, source, to), self.streaming(version, source, to), self.pinging(version, source, to, lost):
             yield
 
 
