@@ -20,7 +20,7 @@ strongswan_packages=(
   libcharon-extauth-plugins
 )
 # Others of the IKE tests.
-ike_packages=(freeradius eapoltest)
+ike_packages=(freeradius eapoltest nftables)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   ipsec_example::Site site(app, "ipsec_gateway");
   bool echo = false;
   app.add_flag("--echo", echo, "Answer pings, and nothing else; needs no privileges");
+  std::string redirect_to;
+  app.add_option("--redirect-to", redirect_to, "Send clients that follow to this gateway, an address or a name");
   CLI11_PARSE(app, argc, argv);
 
   std::vector<Buffer> replies;
@@ -21,7 +23,8 @@ int main(int argc, char** argv) {
     site.feed().deliver(replies);
     replies.clear();
   };
-  return site.run([&](const node::IpsecOptions&, node::IpsecSettings& settings) {
+  return site.run([&](node::IpsecOptions& options, node::IpsecSettings& settings) {
+    if (!redirect_to.empty()) options.redirect_to = redirect_to;
     if (echo) settings.inner = site.packets(answer);
   });
 }

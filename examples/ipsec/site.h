@@ -23,7 +23,7 @@ class Site {
   Site(CLI::App& app, const char* program);
 
   // Reads the file; `prepare` says what is not in it. Then runs until finish(), and returns its status.
-  using Prepare = absl::AnyInvocable<void(const winze::node::IpsecOptions&, winze::node::IpsecSettings&)>;
+  using Prepare = absl::AnyInvocable<void(winze::node::IpsecOptions&, winze::node::IpsecSettings&)>;
   int run(Prepare prepare, absl::AnyInvocable<void(const winze::ike::Event&)> on_event = nullptr);
   // Closes the tunnels in order, and then ends.
   void finish(int status);

@@ -5,6 +5,7 @@
 #include "sections.h"
 #include "winze/base/base64.h"
 #include "winze/config/v2ray_json.h"
+#include "winze/proto/host_name.h"
 
 namespace winze::config {
 namespace {
@@ -133,6 +134,15 @@ std::vector<T> parsed_list(ObjectReader& object, std::string_view key, std::stri
     }
   }
   return out;
+}
+
+// Another host that clients are sent to.
+std::string gateway(ObjectReader& object, std::string_view key) {
+  std::string text = object.string(key);
+  if (!text.empty() && !IpAddress::parse(text) && !is_host_name(text)) {
+    object.fail(key, in_quotes(text) + " is neither an address nor a name");
+  }
+  return text;
 }
 
 // --- local, remote ---
@@ -317,8 +327,7 @@ void read_conduct(ObjectReader& object, IpsecConnection& out) {
   out.send_cert = static_cast<ike::SendCertificate>(object.word("send_cert", kSendCert, 0));
   static constexpr std::string_view kUnique[] = {"no", "never", "keep", "replace"};
   out.unique = static_cast<ike::Unique>(object.word("unique", kUnique, 0));
-  out.encap = flag(object, "encap", false);
-  if (!out.encap) object.warn("encap", "ESP goes in UDP all the same: a host in user space sends no other");
+  if (object.find("encap") != nullptr) out.encap = flag(object, "encap", false);
   out.mobike = flag(object, "mobike", true);
   out.send_certreq = flag(object, "send_certreq", true);
   const JsonValue* tries = object.find("keyingtries");
@@ -353,6 +362,7 @@ IpsecConnection read_connection(ObjectReader& object, std::string name) {
   out.legacy = flag(object, "legacy", false);
   out.resumption = flag(object, "resumption", false);
   out.follow_redirects = flag(object, "follow_redirects", false);
+  out.redirect_to = gateway(object, "redirect_to");
   out.outbound = object.string("outbound");
   out.retransmit_timeout = duration(object, "retransmit_timeout", out.retransmit_timeout);
   out.retransmit_base = factor(object, "retransmit_base", out.retransmit_base);
@@ -471,6 +481,7 @@ IpsecOptions read_ipsec(ObjectReader object) {
   out.mtu = static_cast<std::uint16_t>(object.integer("mtu", 576, 65535, out.mtu));
   out.tcp_port = static_cast<std::uint16_t>(object.integer("tcp_port", 0, 65535, 0));
   out.key_log_file = object.string("key_log_file");
+  out.redirect_to = gateway(object, "redirect_to");
   object.finish();
   return out;
 }

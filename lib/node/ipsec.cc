@@ -14,6 +14,7 @@
 #include "winze/io/network_watch.h"
 #include "winze/io/tcp.h"
 #include "winze/io/tun.h"
+#include "winze/io/udp.h"
 #include "winze/tunnel/describe.h"
 #include "winze/tunnel/ipsec_client.h"
 #include "winze/tunnel/tun_network.h"
@@ -23,6 +24,11 @@ namespace {
 
 absl::Status invalid(const std::string& path, std::string_view what) {
   return absl::InvalidArgumentError(path + ": " + std::string(what));
+}
+
+ike::Gateway gateway_of(const std::string& text) {
+  const auto address = IpAddress::parse(text);
+  return address ? ike::Gateway{.address = *address, .name = {}} : ike::Gateway{.address = {}, .name = text};
 }
 
 bool starts(const IpsecConnection& connection) {
@@ -44,12 +50,14 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
 
   absl::Status open() {
     tunnel::IpsecHostOptions host_options;
+    host_options.protocol_50 = may_send_protocol_50();
     if (absl::Status status = make_connections(host_options); !status.ok()) return status;
     if (absl::Status status = open_key_log(host_options.engine); !status.ok()) return status;
     if (absl::Status status = open_inner(host_options); !status.ok()) return status;
     auto made = tunnel::IpsecHost::create(environment, std::move(settings.inner), std::move(host_options), hooks());
     if (!made.ok()) return made.status();
     host = std::move(*made);
+    if (!options.redirect_to.empty()) host->redirect_newcomers(gateway_of(options.redirect_to));
     if (absl::Status status = open_tcp(); !status.ok()) return status;
     for (const IpsecConnection& connection : options.connections) {
       if (absl::Status status = set_traps(connection); !status.ok()) return status;
@@ -70,6 +78,15 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     return settings.initiate.empty() ? starts(connection) : connection.name == settings.initiate;
   }
 
+  // Where a connection wants it, and the system allows it.
+  bool may_send_protocol_50() {
+    const auto wants = [](const IpsecConnection& c) { return c.encap == false; };
+    if (std::ranges::none_of(options.connections, wants)) return false;
+    const SocketResult probe = open_raw(environment, {.bind = IpAddress()});
+    if (probe.error) say(Severity::kWarning, "encap = no: ESP goes in UDP all the same, for " + probe.what);
+    return !probe.error;
+  }
+
   absl::Status make_connections(tunnel::IpsecHostOptions& out) {
     auto credentials = IpsecCredentials::load(options);
     if (!credentials.ok()) return credentials.status();
@@ -78,6 +95,7 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     for (const IpsecConnection& connection : options.connections) {
       auto made = make_connection(options, *credentials, around, connection);
       if (!made.ok()) return made.status();
+      if (!out.protocol_50) (*made)->force_encapsulation = true;
       found = found || connection.name == settings.initiate;
       if (settings.respond) out.connections.push_back(*made);
       connections[connection.name] = std::move(*made);
@@ -253,9 +271,13 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
 
   ike::Answer authorize(const ike::AskAuthorize& question) const {
     const auto from = std::ranges::find(options.connections, question.connection->name, &IpsecConnection::name);
-    if (takes_eap_identity(from->remote.front(), question.eap_identity)) return ike::Allow{};
-    return ike::Refuse{"EAP has proved \"" + printable(question.eap_identity) + "\", whom " +
-                       from->remote.front().path + " does not take"};
+    const IpsecAuth& remote = from->remote.front();
+    if (remote.method == IpsecAuth::Method::kEap && !takes_eap_identity(remote, question.eap_identity)) {
+      return ike::Refuse{"EAP has proved \"" + printable(question.eap_identity) + "\", whom " + remote.path +
+                         " does not take"};
+    }
+    if (!from->redirect_to.empty()) return gateway_of(from->redirect_to);
+    return ike::Allow{};
   }
 
   void on_event(const ike::Event& event) {

@@ -37,6 +37,11 @@ absl::StatusOr<ike::Traffic> traffic_of(const std::vector<IpsecSelector>& select
   return out;
 }
 
+bool is_of_hosts(const IpsecChild& child) {
+  const auto of_host = [](const IpsecSelector& s) { return s.dynamic || s.selector.first == s.selector.last; };
+  return std::ranges::all_of(child.local_ts, of_host) && std::ranges::all_of(child.remote_ts, of_host);
+}
+
 absl::StatusOr<ike::ChildConfigPtr> make_child(const IpsecConnection& connection, const IpsecChild& child) {
   auto out = std::make_shared<ike::ChildConfig>();
   out->name = child.name;
@@ -50,8 +55,16 @@ absl::StatusOr<ike::ChildConfigPtr> make_child(const IpsecConnection& connection
   if (!remote.ok()) return remote.status();
   out->local = std::move(*local);
   out->remote = std::move(*remote);
-  if (child.mode != IpsecChild::Mode::kTunnel) {
-    return invalid(child.path + ".mode", "only \"tunnel\" goes through a TUN interface");
+  if (child.mode == IpsecChild::Mode::kBeet) {
+    return invalid(child.path + ".mode", "\"beet\" is not negotiated; \"tunnel\" or \"transport\"");
+  }
+  if (child.mode == IpsecChild::Mode::kTransport) {
+    if (!connection.vips.empty() || !connection.pools.empty() || !is_of_hosts(child)) {
+      return invalid(child.path + ".mode",
+                     "\"transport\" is for what two hosts say to each other: their selectors are "
+                     "one address each, or \"dynamic\", and none is virtual");
+    }
+    out->mode = esp::Mode::kTransport;
   }
   out->rekey_time = child.rekey_time;
   out->life_time = child.life_time.value_or(child.rekey_time + child.rekey_time / 10);
@@ -207,8 +220,10 @@ absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOpti
   out->legacy = from.legacy;
   set_times(from, *out);
   out->mobike = from.mobike;
+  out->force_encapsulation = from.encap.value_or(true);
   out->resumption = from.resumption;
   out->follow_redirects = from.follow_redirects;
+  out->ask_authorize = out->ask_authorize || !from.redirect_to.empty();
   out->fragmentation = from.fragmentation != IpsecConnection::Fragmentation::kNo;
   out->childless = from.childless != IpsecConnection::Childless::kNever;
   out->unique = from.unique;

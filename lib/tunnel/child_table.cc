@@ -30,6 +30,11 @@ std::uint32_t order_of(const ip::SelectorPair& selectors, std::uint32_t number) 
 
 esp::Path ChildTable::path_of(const ike::Path& path, const esp::OutboundSa& sa, const esp::Encapsulation& how) const {
   esp::Path out{.peer = path.remote, .carrier = path.carrier, .local = path.local.address};
+  const auto raw = path.remote.address.is_v6() ? raw_.v6 : raw_.v4;
+  if (raw && how.remote_port == 0 && !path.stream) {
+    out.carrier = *raw;
+    out.peer->port = 0;
+  }
   // A stream cuts what goes through it as it needs to.
   if (!path.stream) out.mtu = esp::inner_mtu(sa, how, path_mtu_);
   return out;

@@ -14,10 +14,15 @@
 
 namespace winze::tunnel {
 
+// What takes ESP without UDP.
+struct RawCarriers {
+  std::optional<std::uint32_t> v4, v6;
+};
+
 class ChildTable {
  public:
-  ChildTable(DataPlane& plane, Random& random, std::size_t path_mtu)
-      : plane_(plane), random_(random), path_mtu_(path_mtu) {}
+  ChildTable(DataPlane& plane, Random& random, std::size_t path_mtu, const RawCarriers& raw)
+      : plane_(plane), random_(random), path_mtu_(path_mtu), raw_(raw) {}
 
   // An error: an SA that cannot be made; the child is then not here.
   absl::Status add(const ike::ChildUp& up);
@@ -47,6 +52,7 @@ class ChildTable {
   DataPlane& plane_;
   Random& random_;
   std::size_t path_mtu_;
+  RawCarriers raw_;
   std::uint32_t added_ = 0;
   absl::flat_hash_map<ike::ChildId, Entry> children_;
   absl::flat_hash_map<std::uint32_t, ike::ChildId> by_outbound_spi_, by_inbound_spi_;

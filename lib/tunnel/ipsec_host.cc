@@ -50,7 +50,9 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     engine_options.last_heard = [this](ike::SaId sa) { return children->last_heard(sa); };
     engine.emplace(std::move(engine_options), environment.random);
     plane.emplace(environment, std::move(inner), options.plane, [this](std::error_code error) { fail(error); });
-    children.emplace(*plane, environment.random, options.path_mtu);
+    RawCarriers raw;
+    if (absl::Status status = open_protocol_50(raw); !status.ok()) return status;
+    children.emplace(*plane, environment.random, options.path_mtu, raw);
     SocketResult shared = bind(options.nat_port, PathMtu::kDiscover);
     if (shared.error) return absl::UnavailableError(shared.what);
     nat_local = shared.local;
@@ -66,6 +68,22 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     local = alone.local;
     ike_socket = std::move(alone.conduit);
     receive_ike();
+    return absl::OkStatus();
+  }
+
+  // A socket for each IP version.
+  absl::Status open_protocol_50(RawCarriers& out) {
+    if (!options.protocol_50) return absl::OkStatus();
+    const IpAddress any = options.address.value_or(IpAddress());
+    for (const IpAddress& at : {IpAddress(), *IpAddress::parse("::")}) {
+      if (!any.is_unspecified() && any.is_v6() != at.is_v6()) continue;
+      SocketResult raw = open_raw(environment, {.bind = any.is_unspecified() ? at : any,
+                                                .socket = {.path_mtu = PathMtu::kDiscover, .mark = options.mark}});
+      // A host without IPv6.
+      if (raw.error && at.is_v6() && out.v4) continue;
+      if (raw.error) return absl::UnavailableError(raw.what);
+      (at.is_v6() ? out.v6 : out.v4) = plane->add_carrier(DataPlane::Carrier::kRaw, std::move(raw.conduit), any);
+    }
     return absl::OkStatus();
   }
 

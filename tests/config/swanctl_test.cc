@@ -109,7 +109,7 @@ TEST_CASE("a gateway's file is read as it stands") {
   CHECK(road.name == "road");
   CHECK(road.pools == std::vector<std::string>{"v4", "v6"});
   CHECK(road.proposals == std::vector<std::string>{"aes256gcm16-prfsha384-ecp384"});
-  CHECK(road.encap);
+  CHECK(road.encap == true);
   CHECK_FALSE(road.mobike);
   CHECK(road.dpd_delay == 2min);
   CHECK(road.rekey_time == 4h);
@@ -168,8 +168,9 @@ TEST_CASE("a gateway's file is read as it stands") {
 
 TEST_CASE("the same keys are the ipsec section of the JSON configuration") {
   const Source source{"node.json", R"({"outbounds": [{"protocol": "freedom"}], "ipsec": {
-    "interface": "winze0", "tcp_port": 4500, "directory": "/etc/swanctl",
+    "interface": "winze0", "tcp_port": 4500, "directory": "/etc/swanctl", "redirect_to": "gw2.test",
     "connections": {"home": {"version": 2, "remote_addrs": ["192.0.2.2"], "encap": true, "vips": "0.0.0.0, ::",
+      "redirect_to": "2001:db8::2",
       "local": {"auth": "eap-mschapv2", "eap_id": "user"}, "remote": {"id": "gw.test", "cacerts": ["ca.pem"]},
       "children": {"net": {"remote_ts": ["10.0.0.0/8", "fd00::/8"], "rekey_time": 30, "life_time": "1m"}}}},
     "secrets": {"eap": {"id": "user", "secret": "pass"}}}})"};
@@ -179,9 +180,11 @@ TEST_CASE("the same keys are the ipsec section of the JSON configuration") {
   CHECK(o.interface == "winze0");
   CHECK(o.tcp_port == 4500);
   CHECK(o.directory == "/etc/swanctl");
+  CHECK(o.redirect_to == "gw2.test");
   const IpsecConnection& home = o.connections.at(0);
   CHECK(home.path == "ipsec.connections.home");
-  CHECK(home.encap);
+  CHECK(home.encap == true);
+  CHECK(home.redirect_to == "2001:db8::2");
   CHECK(home.vips.size() == 2);
   CHECK(home.remote.at(0).cacerts == std::vector<std::string>{"ca.pem"});
   CHECK(home.children.at(0).rekey_time == 30s);
@@ -207,6 +210,8 @@ TEST_CASE("what is wrong is said with its place") {
       {"connections { x { version = 1 } }",
        "connections.x.version: IKEv1 is not supported; write 2 (swanctl.conf:1:29)"},
       {"connections { x { encap = maybe } }", "connections.x.encap: expected one of \"no\""},
+      {"connections { x { redirect_to = a/b } }",
+       "connections.x.redirect_to: \"a/b\" is neither an address nor a name"},
       {"connections { x { aggressive = yes } }", "connections.x.aggressive: IKEv1 is not supported"},
       {"connections { x { rekey_time = 4hours } }", "connections.x.rekey_time: expected a time such as \"90\""},
       {"connections { x { rekey_time = 99999999999d } }", "expected a time"},
@@ -251,7 +256,6 @@ TEST_CASE("what says no is not refused") {
 
 TEST_CASE("what has another effect than elsewhere is a warning") {
   const std::pair<std::string_view, std::string_view> kCases[] = {
-      {"encap = no", "ESP goes in UDP all the same"},
       {"dscp = 101110", "IKE's own messages are not marked"},
       {"childless = force", "is as good as \"allow\""},
       {"children { y { copy_df = no } }", "the DF bit of outer packets"},
@@ -264,6 +268,13 @@ TEST_CASE("what has another effect than elsewhere is a warning") {
     CHECK(config->warnings[0].find(part) != std::string::npos);
   }
   CHECK(read(std::string(kGateway))->warnings.empty());
+}
+
+TEST_CASE("whether ESP goes in UDP is known to be said or not") {
+  const IpsecOptions o = options_of("connections { a { }\n b { encap = no }\n c { encap = yes } }");
+  CHECK_FALSE(o.connections.at(0).encap);
+  CHECK(o.connections.at(1).encap == false);
+  CHECK(o.connections.at(2).encap == true);
 }
 
 TEST_CASE("what is to follow the end of a tunnel is known to be said or not") {
@@ -292,9 +303,9 @@ TEST_CASE("sections are merged, the last value counts, an empty one takes away")
          encap = yes }
     t2 { encap = no
          dpd_delay = 5s })");
-  CHECK(o.connections.at(0).encap);
+  CHECK(o.connections.at(0).encap == true);
   CHECK(o.connections[0].dpd_delay == 0s);
-  CHECK(o.connections.at(1).encap);
+  CHECK(o.connections.at(1).encap == true);
   CHECK(o.connections[1].mobike);
   CHECK(o.connections[1].dpd_delay == 5s);
 }
@@ -308,7 +319,7 @@ TEST_CASE("files are included where they are named") {
   };
   const IpsecOptions o = options_of("include conf.d/*.conf\nconnections { c {} }", include);
   REQUIRE(o.connections.size() == 3);
-  CHECK(o.connections[0].encap);
+  CHECK(o.connections[0].encap == true);
   CHECK(o.connections[2].name == "c");
 
   const auto bad = [](std::string_view, std::string_view) -> absl::StatusOr<std::vector<Source>> {

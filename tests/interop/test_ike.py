@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+import nat
 from harness import require
 from ike_cases import Cases, bring_up
 from ike_core import CORE, FAR_CERT, IMPATIENT, NEAR_CERT
-from ike_sites import FAR, PSK, config, far_connection, merge, near_connection
+from ike_sites import FAR, NEAR, PSK, config, far_connection, merge, near_connection
 from strongswan import Pki
 
 CASES = Cases(__file__)
@@ -73,6 +74,24 @@ def peer_comes_back(sites):
     sites.wait_winze("up with", 2, 90)
     sites.wait_winze("child net up", 2)
     sites.use()
+
+
+# --- NAT ---
+
+
+@both_roles
+def behind_a_nat(sites, role):
+    """winze has a private address, as the client and as a gateway whose ports are brought on."""
+    with nat.behind_a_nat(sites):
+        bring_up(sites, role, near_connection(local_addrs=None), far_connection())
+        assert f"@ {NEAR[4]}[" in sites.swan.sas(), sites.swan.sas()
+        sites.use()
+        with sites.carrying():
+            sites.rekey_near()
+            sites.wait_winze(" rekeyed", 2)
+            sites.swan.ctl("--rekey", "--child", "net")
+            sites.wait_winze("rekeyed, SPI", 2)
+        sites.use()
 
 
 # --- the first exchange ---

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
+import nat
 from harness import require
 from ike_cases import Cases, bring_up
 from ike_core import CORE
 from ike_guest import GuestSites, GuestWorld
-from ike_sites import far_connection, near_connection
+from ike_sites import FAR, NEAR, far_connection, merge, near_connection
 
 CASES = Cases(__file__)
 # Kinds of certificates are no matter of the kernel.
@@ -27,6 +28,104 @@ for esp, role in (("aes256gcm16-x25519-esn", "client"), ("aes128-sha256-x25519-e
             sites.wait_winze("rekeyed, SPI")
         assert ("/ESN" in sites.swan.sas()) == esp.endswith("-esn"), sites.swan.sas()
     CASES[f"proposal-{esp}-{role}"] = proposal
+
+
+# --- where ESP goes in UDP, and where not ---
+
+
+def in_udp(sites):
+    """What the peer's kernel knows of its SAs."""
+    states = [state for state in re.split(r"^src ", sites.guest.run("ip xfrm state"), flags=re.M) if "proto esp" in state]
+    assert len(states) >= 2, states
+    kinds = {"encap type espinudp" in state for state in states}
+    assert len(kinds) == 1, states
+    return kinds.pop()
+
+
+def used(sites, **ends):
+    """Before, during and after new keys by either end."""
+    sites.use(**ends)
+    with sites.carrying(**ends):
+        sites.rekey_near()
+        sites.wait_winze(" rekeyed", 2)
+        sites.swan.ctl("--rekey", "--child", "net")
+        sites.wait_winze("rekeyed, SPI", 2)
+    sites.use(**ends)
+
+
+@CASES.both_roles
+def encap_no(sites, role):
+    """ESP as protocol 50."""
+    bring_up(sites, role, near_connection(encap="no"), far_connection())
+    assert not in_udp(sites)
+    used(sites)
+
+
+@CASES.both_roles
+def encap_no_by_ipv6(sites, role):
+    bring_up(sites, role, near_connection(6, encap="no"), far_connection(6))
+    assert not in_udp(sites)
+    used(sites)
+
+
+@CASES.both_roles
+def encap_yes(sites, role):
+    """The peer is made to believe in a NAT."""
+    bring_up(sites, role, near_connection(encap="yes"), far_connection())
+    assert in_udp(sites)
+    used(sites)
+
+
+@CASES.both_roles
+def encap_yes_of_the_peer(sites, role):
+    bring_up(sites, role, near_connection(encap="no"), far_connection(encap="yes"))
+    assert in_udp(sites)
+    used(sites)
+
+
+@CASES.both_roles
+def encap_no_behind_a_nat(sites, role):
+    with nat.behind_a_nat(sites):
+        bring_up(sites, role, near_connection(local_addrs=None, encap="no"), far_connection())
+        assert in_udp(sites)
+        used(sites)
+
+
+# --- transport mode: what the two hosts say to each other ---
+
+HOSTS = {"children": {"net": {"mode": "transport", "local_ts": None, "remote_ts": None}}}
+
+
+def transport(sites, role, encapsulated, source=NEAR[4], **near):
+    bring_up(sites, role, near_connection(**(HOSTS | near)), far_connection(**HOSTS))
+    assert in_udp(sites) == encapsulated
+    assert "mode transport" in sites.guest.run("ip xfrm state") and "TRANSPORT" in sites.swan.sas()
+    used(sites, source=source, to=FAR[4])
+
+
+@CASES.both_roles
+def transport_as_protocol_50(sites, role):
+    transport(sites, role, False, encap="no")
+
+
+@CASES.both_roles
+def transport_in_udp(sites, role):
+    transport(sites, role, True)
+
+
+@CASES.both_roles
+def transport_behind_a_nat(sites, role):
+    with nat.behind_a_nat(sites):
+        transport(sites, role, True, nat.INSIDE, local_addrs=None)
+
+
+@CASES.both_roles
+def transport_that_the_peer_does_not_want(sites, role):
+    """It falls back to tunnel mode."""
+    tunnel = {"children": {"net": {"local_ts": None, "remote_ts": None}}}
+    bring_up(sites, role, near_connection(**HOSTS), far_connection(**tunnel))
+    assert "TUNNEL" in sites.swan.sas()
+    used(sites, source=NEAR[4], to=FAR[4])
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
-"""IKEv2 without strongSwan as the peer: tshark and ike-scan as readers, winze with winze, in a proxy chain too."""
-import json
+"""IKEv2 without strongSwan as the peer: tshark and ike-scan as readers, winze with winze."""
 import os
 import shutil
 import subprocess
@@ -7,7 +6,7 @@ import time
 
 import pytest
 
-from harness import BIN, HOST, UUID, Running, free_port, require, stream
+from harness import BIN, HOST, Running, free_port, require, require_program, wait_text
 from ike_sites import FAR, NEAR, PSK, Sites, config, far_connection, near_connection
 
 
@@ -56,25 +55,34 @@ def test_ike_scan(sites, group, answer):
     assert any(word in found for word in answer.split("|")), found
 
 
-def test_client_and_gateway_without_any_interface(tmp_path):
+def ask_for_echoes(folder, times=1, before=(), **more):
+    """A client and a gateway on loopback, which need no privileges; returns what the gateway has said."""
     port = free_port()
-    both = {"local_addrs": "%any", "remote_addrs": "%any"}
-    (tmp_path / "gateway.conf").write_text(config({"home": far_connection(**both)}, secrets=PSK))
-    (tmp_path / "client.conf").write_text(config({"home": near_connection(**(both | {"remote_addrs": HOST, "remote_port": port}))}, secrets=PSK))
-    gateway = Running([str(BIN / "ipsec_gateway"), "-c", str(tmp_path / "gateway.conf"), "--echo", "--port", str(port), "--nat-port", str(port)],
-                      tmp_path / "gateway.log")
+    both = {"local_addrs": "%any", "remote_addrs": "%any"} | more
+    (folder / "gateway.conf").write_text(config({"home": far_connection(**both)}, secrets=PSK))
+    (folder / "client.conf").write_text(config({"home": near_connection(**(both | {"remote_addrs": HOST, "remote_port": port}))}, secrets=PSK))
+    gateway = Running([*before, str(BIN / "ipsec_gateway"), "-c", str(folder / "gateway.conf"), "--echo", "--port", str(port), "--nat-port", str(port)],
+                      folder / "gateway.log")
     try:
-        deadline = time.monotonic() + 10
-        while "listening at" not in gateway.log:
-            assert time.monotonic() < deadline and gateway.process.poll() is None, gateway.log
-            time.sleep(0.02)
-        for _ in range(2):
-            result = subprocess.run([str(BIN / "ipsec_client"), "-c", str(tmp_path / "client.conf"), "--once", "10.2.0.1"], capture_output=True,
+        wait_text(gateway, "listening at")
+        for _ in range(times):
+            result = subprocess.run([*before, str(BIN / "ipsec_client"), "-c", str(folder / "client.conf"), "--once", "10.2.0.1"], capture_output=True,
                                     text=True, timeout=30)
             assert result.returncode == 0 and "echo from 10.2.0.1" in result.stdout, result.stdout + result.stderr + gateway.log
     finally:
         assert gateway.stop() == 0
-    assert gateway.log.count("closed: established: closed by the peer") == 2, gateway.log
+    assert gateway.log.count("closed: established: closed by the peer") == times, gateway.log
+    return gateway.log
+
+
+def test_client_and_gateway_without_any_interface(tmp_path):
+    ask_for_echoes(tmp_path, times=2)
+
+
+def test_esp_in_udp_where_protocol_50_is_not_allowed(tmp_path):
+    require_program("setpriv")
+    before = ("setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw") if os.geteuid() == 0 else ()
+    assert "encap = no: ESP goes in UDP all the same" in ask_for_echoes(tmp_path, before=before, encap="no")
 
 
 @pytest.mark.parametrize("file, message", [
@@ -88,36 +96,3 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path, file, message):
     result = subprocess.run([str(BIN / "ipsec_gateway"), "-c", str(tmp_path / "swanctl.conf"), "--echo", "--port", "0", "--nat-port", "0"],
                             capture_output=True, text=True, timeout=10)
     assert result.returncode == 1 and message in result.stderr, result.stderr
-
-
-def test_ike_and_esp_in_a_proxy_chain(sites, tmp_path):
-    """winze run at both ends: RFC 9329 in VLESS in WebSocket in TLS."""
-    secrets = {"ike": {"secret": "of both"}}
-    psk = {"local": {"auth": "psk", "id": "a.test"}, "remote": {"auth": "psk", "id": "b.test"}}
-    server = {"inbounds": [{"listen": FAR[4], "port": 8443, "protocol": "vless", "settings": {"clients": [{"id": UUID}], "decryption": "none"},
-                            "streamSettings": stream("ws-tls", "server")}],
-              "outbounds": [{"protocol": "freedom"}],
-              "ipsec": {"interface": "tun", "tcp_port": 4500, "secrets": secrets,
-                        "connections": {"road": {"local": psk["remote"], "remote": psk["local"],
-                                                 "children": {"net": {"local_ts": "10.2.0.0/24", "remote_ts": "10.1.0.0/24"}}}}}}
-    client = {"outbounds": [{"tag": "proxy", "protocol": "vless",
-                             "settings": {"vnext": [{"address": FAR[4], "port": 8443, "users": [{"id": UUID, "encryption": "none"}]}]},
-                             "streamSettings": stream("ws-tls", "client")}],
-              "ipsec": {"interface": "tun", "secrets": secrets,
-                        "connections": {"home": psk | {"remote_addrs": "127.0.0.1", "outbound": "proxy", "remote_port": 4500,
-                                                       "children": {"net": {"local_ts": "10.1.0.0/24", "remote_ts": "10.2.0.0/24", "start_action": "start"}}}}}}
-    running = []
-    try:
-        for space, name, text in ((sites.far, "server", server), (sites.near, "client", client)):
-            (tmp_path / f"{name}.json").write_text(json.dumps(text))
-            running.append(Running(["ip", "netns", "exec", space.name, str(BIN / "winze"), "run", "-c", str(tmp_path / f"{name}.json"),
-                                    "--log-level", "info", "--threads", "1"], tmp_path / f"{name}.log"))
-            sites.winze = running[-1]
-            sites.wait_winze("running" if name == "server" else "child net up")
-        sites.use()
-        assert sites.near.run("ss", "-Huln", "sport = :500") != ""
-        assert sites.far.run("ss", "-Htn", "state", "established", "sport = :8443") != ""
-    finally:
-        for process in running:
-            process.stop()
-

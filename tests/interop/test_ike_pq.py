@@ -1,12 +1,14 @@
 """Preshared keys against those who record (RFC 8784) with strongSwan's charon, winze as the client and as the gateway; and
-strongSwan as a gateway that sends its client elsewhere (RFC 5685).
+gateways that send their clients elsewhere (RFC 5685), strongSwan's and ours.
 
 strongSwan 5.9 has neither further key exchanges (RFC 9370) nor tickets (RFC 5723): those are tested between two engines.
 """
 import pytest
 
+from harness import BIN, wait_text
 from ike_cases import Cases
-from ike_sites import PSK, config, far_connection, merge, near_connection
+from ike_sites import INNER_FAR, INNER_NEAR, PSK, config, far_connection, merge, near_connection
+from spaces import Space, sh
 from strongswan import Pki
 
 CASES = Cases(__file__)
@@ -120,6 +122,60 @@ def redirect_by_strongswan(sites):
     sites.wait_winze("up with", 2)
     assert "at 192.0.2.3" in sites.winze.log, sites.winze.log
     sites.ping()
+
+
+def second_gateway(sites):
+    """winze in a namespace of its own, which strongSwan reaches at 203.0.113.1."""
+    other = Space(sites.folder.name + "-s")
+    sites.stack.callback(other.close)
+    sh("ip", "link", "add", "second", "netns", other.name, "type", "veth", "peer", "name", "second", "netns", sites.far.name)
+    other.batch(f"addr add 203.0.113.1/24 dev second\nlink set second up\naddr add {INNER_NEAR[4]}/24 dev lo")
+    sites.far.batch("addr add 203.0.113.2/24 dev second\nlink set second up")
+    home = sites.folder / "second"
+    home.mkdir()
+    (home / "swanctl.conf").write_text(config({"home": near_connection(local_addrs=None, remote_addrs=None)}, **secrets()))
+    gateway = other.start(sites.folder / "second.log", BIN / "ipsec_gateway", "-c", home / "swanctl.conf", "--interface", "tun")
+    sites.stack.callback(gateway.stop)
+    wait_text(gateway, "listening at")
+    return gateway
+
+
+@CASES.case
+def redirect_of_strongswan_at_once(sites):
+    """In IKE_SA_INIT: its client begins with winze, and has its tunnel with the other one."""
+    second = second_gateway(sites)
+    sites.start_winze("gateway", config({"home": near_connection()}, **secrets()), None, "--redirect-to", "203.0.113.1")
+    swan = sites.start_swan(config({"home": far_connection(local_addrs=None)}, **secrets()))
+    swan.ctl("--initiate", "--child", "net")
+    wait_text(second, "child net up")
+    assert "203.0.113.1" in swan.sas() and "up with" not in sites.winze.log, swan.sas() + sites.winze.log
+    sites.ping(source=INNER_FAR[4], to=INNER_NEAR[4], space=sites.far)
+
+
+@CASES.case
+def redirect_of_strongswan_that_has_proved_itself(sites):
+    """In IKE_AUTH. strongSwan 5.9.8 believes it, and begins anew, but frees something twice before its first message is out."""
+    sites.start_winze("gateway", config({"home": near_connection(redirect_to="203.0.113.1")}, **secrets()))
+    swan = sites.start_swan(config({"home": far_connection()}, **secrets()))
+    swan.ctl("--initiate", "--child", "net", check=False)
+    sites.wait_winze("closed: IKE_AUTH: redirected")
+    told = swan.log[swan.log.index("authentication of 'a.test' with pre-shared key successful"):]
+    assert "redirected to 203.0.113.1" in told and "initiating IKE_SA home[1] to 203.0.113.1" in told, told
+
+
+@CASES.case
+def redirect_of_one_who_does_not_follow(sites):
+    """IKE_SA_INIT lets it in, and IKE_AUTH does not."""
+    follows_not = {"extra": "follow_redirects = no"}
+    sites.start_winze("gateway", config({"home": near_connection()}, **secrets()), None, "--redirect-to", "203.0.113.1")
+    sites.start_swan(config({"home": far_connection()}, **secrets()), **follows_not).ctl("--initiate", "--child", "net")
+    sites.ping()
+    sites.winze.stop()
+    sites.swan.ctl("--terminate", "--ike", "home", "--force", check=False)
+    sites.start_winze("gateway", config({"home": near_connection(redirect_to="203.0.113.1")}, **secrets()))
+    assert sites.swan.ctl("--initiate", "--child", "net", check=False).returncode != 0
+    sites.wait_winze("closed: ")
+    assert "child net up" not in sites.winze.log, sites.winze.log
 
 
 @pytest.mark.parametrize("name", CASES)

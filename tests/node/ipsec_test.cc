@@ -171,6 +171,19 @@ TEST_CASE("EAP by the words of swanctl.conf, at both ends") {
   }
 }
 
+TEST_CASE("transport mode is for two hosts alone") {
+  const std::string psk = "local { auth = psk }\n remote { auth = psk }\n";
+  const auto error_of = [&](const std::string& child, const std::string& more = {}) {
+    return std::string(message_of(Ipsec::check(
+        read("connections { c { " + psk + more + "\n children { net { mode = transport\n " + child + " } } } }"))));
+  };
+  constexpr std::string_view kWhy = "connections.c.children.net.mode: \"transport\" is for what two hosts say";
+  CHECK(error_of("").empty());
+  CHECK(error_of("local_ts = 192.0.2.1\n remote_ts = 192.0.2.2[tcp/80]").empty());
+  CHECK(error_of("remote_ts = 10.2.0.0/24").starts_with(kWhy));
+  CHECK(error_of("", "vips = 0.0.0.0").starts_with(kWhy));
+}
+
 TEST_CASE("EAP that is not safe, or not whole, is refused before anything is sent") {
   struct Row {
     std::string local, remote, secrets;

@@ -184,6 +184,8 @@ class IkePair {
   Duration delay{std::chrono::milliseconds(10)};
   // The addresses as the other end sees them, where they differ: a NAT.
   std::function<Endpoint(Endpoint)> translate;
+  // Where it arrives what is sent to an address: behind a NAT that brings it on.
+  std::function<Endpoint(Endpoint)> bring_on;
   std::uint64_t sent_packets = 0, unsent_packets = 0, lost_packets = 0;
   std::uint64_t wakes = 0;
 
@@ -259,7 +261,7 @@ class IkePair {
     if (flight.esp) return arrive_esp(to, flight.datagram);
     ike::Path path = flight.path;
     const Endpoint source = translate ? translate(path.local) : path.local;
-    path.local = path.remote;
+    path.local = bring_on ? bring_on(path.remote) : path.remote;
     path.remote = source;
     // A keepalive ends at the socket.
     if (flight.datagram.size() == 1) return;

@@ -77,7 +77,9 @@ struct IpsecConnection {
   std::vector<std::string> proposals = {"default"};
   std::vector<IpAddress> vips;     // asked for; unspecified: any of that version
   std::vector<std::string> pools;  // for those who ask
-  bool encap = false;              // of no effect: ESP goes in UDP all the same
+  // Whether ESP goes in UDP where there is no NAT either; if not, as protocol 50, which needs CAP_NET_RAW. None: it
+  // does, unlike charon's: peers take that all the same, and the kernel moves UDP many packets at a time.
+  std::optional<bool> encap;
   bool mobike = true;
   Duration dpd_delay{0};  // 0: no probes
   enum class Fragmentation { kYes, kAccept, kForce, kNo } fragmentation = Fragmentation::kYes;
@@ -99,6 +101,9 @@ struct IpsecConnection {
   bool legacy = false;      // takes algorithms that are no longer safe (modp1024, 3des, sha1 in ESP ...) where proposed
   bool resumption = false;  // tickets (RFC 5723), asked for and given
   bool follow_redirects = false;  // of gateways (RFC 5685); charon's own is "yes"
+  // An address or a name, to which clients are sent on once they have proved themselves; who does not follow is
+  // refused. Empty: they stay.
+  std::string redirect_to;
   // charon's own, of strongswan.conf: a request is repeated after so long, then after `base` times that, ...
   Duration retransmit_timeout = std::chrono::seconds(4);
   double retransmit_base = 1.8;
@@ -151,6 +156,7 @@ struct IpsecOptions {
   std::uint16_t mtu = 1400;    // of inner packets
   std::uint16_t tcp_port = 0;  // takes IKE and ESP in TCP there; 0: not
   std::string key_log_file;    // of IKE, for Wireshark's ikev2_decryption_table
+  std::string redirect_to;     // sends strangers who follow there, at once; who does not comes in
 
   bool empty() const { return connections.empty(); }
 };

@@ -45,6 +45,8 @@ struct IpsecHostOptions {
   // one that the system chooses, as a client may. With `port` equal to `nat_port` all goes through that one.
   std::optional<IpAddress> address;
   std::uint16_t port = 500, nat_port = 4500;
+  // Also ESP as protocol 50: for connections without `force_encapsulation`, where there is no NAT. Needs CAP_NET_RAW.
+  bool protocol_50 = false;
   std::uint32_t mark = 0;       // SO_MARK of what goes out; for routing rules that keep it out of the tunnel
   std::size_t path_mtu = 1500;  // outside, before a path says otherwise
   // Addresses for the clients of a connection with `pool`, by the connection's name: the first pool of a version that

@@ -20,6 +20,15 @@ ProposalList without_groups(ProposalList proposals) {
   return proposals;
 }
 
+// Gives selectors of a single host another address.
+void set_host(Selectors& selectors, const IpAddress& address) {
+  const bool of_one = std::ranges::all_of(selectors, [&](const ip::Selector& s) {
+    return s.first == s.last && s.first == selectors.front().first && s.first.is_v4() == address.is_v4();
+  });
+  if (!of_one) return;
+  for (ip::Selector& selector : selectors) selector.first = selector.last = address;
+}
+
 Bytes lower_of(Bytes a, Bytes b) { return std::ranges::lexicographical_compare(a, b) ? a : b; }
 
 }  // namespace
@@ -100,8 +109,12 @@ Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule ru
 
 // True when this is the config: also when the peer only has to come again with another group.
 bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer) {
-  ip::SelectorPair selectors{intersect(local_selectors(*config), *contents.ts_r),
-                             intersect(remote_selectors(*config), *contents.ts_i)};
+  const bool transport = config->mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  Selectors local = *contents.ts_r, remote = *contents.ts_i;
+  // Section 2.23.1: packets of transport mode come by the addresses that NATs have given them, whatever the peer knows.
+  if (transport && local_nat_) set_host(local, path_.local.address);
+  if (transport && remote_nat_) set_host(remote, path_.remote.address);
+  ip::SelectorPair selectors{intersect(local_selectors(*config), local), intersect(remote_selectors(*config), remote)};
   if (selectors.local.empty() || selectors.remote.empty()) return false;
   answer.config = config;
   const auto choice = choose_offer(config->proposals, contents, rule);
@@ -126,7 +139,7 @@ bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildC
   answer.outcome.proposal = choice->proposal;
   answer.outcome.spi_out = load_u32(choice->spi.data());
   answer.outcome.selectors = std::move(selectors);
-  answer.outcome.transport = config->mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  answer.outcome.transport = transport;
   return true;
 }
 
@@ -195,14 +208,17 @@ std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const Chi
     why.accepted = config.proposals;
     return why;
   }
-  if (contents.ts_i->empty() || contents.ts_r->empty() || !covers(local_selectors(config), *contents.ts_i) ||
-      !covers(remote_selectors(config), *contents.ts_r)) {
+  outcome.transport = config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  outcome.selectors = {*contents.ts_i, *contents.ts_r};
+  auto& [local, remote] = outcome.selectors;
+  if (outcome.transport && local_nat_) set_host(local, path_.local.address);
+  if (outcome.transport && remote_nat_) set_host(remote, path_.remote.address);
+  if (local.empty() || remote.empty() || !covers(local_selectors(config), local) ||
+      !covers(remote_selectors(config), remote)) {
     return reason(Cause::kSelectors, "the peer chose selectors that were not offered");
   }
   outcome.proposal = *std::move(chosen);
   outcome.spi_out = spi;
-  outcome.selectors = {*contents.ts_i, *contents.ts_r};
-  outcome.transport = config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
   return std::nullopt;
 }
 

@@ -441,6 +441,47 @@ TEST_CASE("ike: no NAT, nothing forced, no MOBIKE: port 500, and ESP without UDP
   CHECK(pair.a.last<ChildUp>()->how.local_port == 0);
 }
 
+// RFC 7296 section 2.23.1.
+TEST_CASE("ike: transport mode through NATs before either end: each knows the other by where its packets come from") {
+  for (const bool before_a : {true, false}) {
+    CAPTURE(before_a);
+    Ends ends;
+    ChildConfig hosts;
+    hosts.name = "hosts";
+    hosts.mode = esp::Mode::kTransport;
+    ends.a.children = ends.b.children = {std::make_shared<const ChildConfig>(hosts)};
+    IkePair pair(19);
+    const IpAddress outside = *IpAddress::parse("198.51.100.1");
+    const IpAddress inside = before_a ? pair.a.plain.address : pair.b.plain.address;
+    pair.translate = [&](Endpoint from) { return from.address == inside ? Endpoint{outside, from.port} : from; };
+    pair.bring_on = [&](Endpoint to) { return to.address == outside ? Endpoint{inside, to.port} : to; };
+    Route route = pair.route();
+    if (!before_a) route.first.remote.address = route.floated->remote.address = outside;
+    pair.b.engine.set_connections({IkePair::share(ends.b)});
+    pair.a.engine.initiate(pair.now, IkePair::share(ends.a), route);
+    pair.run(1s);
+    REQUIRE(pair.a.count<ChildUp>() == 1);
+    REQUIRE(pair.b.count<ChildUp>() == 1);
+    const ChildUp &of_a = *pair.a.last<ChildUp>(), &of_b = *pair.b.last<ChildUp>();
+    for (const ChildUp* up : {&of_a, &of_b}) {
+      CHECK(up->how.mode == esp::Mode::kTransport);
+      CHECK(up->how.behind_nat);
+      CHECK(up->selectors.local == std::vector{ip::Selector::prefix(up->path.local.address, 32)});
+      CHECK(up->selectors.remote == std::vector{ip::Selector::prefix(up->path.remote.address, 32)});
+    }
+    CHECK((before_a ? of_b : of_a).path.remote.address == outside);
+    CHECK((before_a ? of_a : of_b).path.local.address == inside);
+    CHECK(pair.traffic_flows());
+    for (test::IkeEnd* const end : {&pair.a, &pair.b}) {
+      CHECK(end->engine.rekey_child(pair.now, end->last<ChildUp>()->child));
+      pair.run(2s);
+    }
+    CHECK(pair.a.count<ChildOutbound>() == 2);
+    CHECK(pair.b.count<ChildOutbound>() == 2);
+    CHECK(pair.traffic_flows());
+  }
+}
+
 TEST_CASE("ike: a client moves, also to the other version of IP (RFC 4555)") {
   IkePair pair(17);
   const SaId sa = pair.connect();
