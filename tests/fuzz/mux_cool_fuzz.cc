@@ -139,6 +139,8 @@ void operations(std::span<const std::uint8_t> bytes, bool lone) {
         break;
       }
       case 4:
+        // Of datagrams both directions end at once.
+        if (about != opened.end() && about->second.datagrams) break;
         from.ended.insert(id);
         from.session.end(id);
         flush(from, to);
