@@ -18,20 +18,24 @@ constexpr std::size_t kSessions = 8192;  // those that have ended and are rememb
 // Longer than any datagram of it could still be timely.
 constexpr UnixTime kRemembered = 60;
 
-// What a client's session has come to.
-struct Session {
-  Session(Method method, const Secret& key, std::uint64_t client_id, std::uint64_t own_id)
+struct Ciphers {
+  Ciphers(Method method, const Secret& key, std::uint64_t client_id, std::uint64_t own_id)
       : requests(method, key, client_id), answers(method, key, own_id), answer_heads(method, key) {}
 
   SessionCipher requests;
-  esp::ReplayWindow window{kWindow};
   SessionCipher answers;
   HeadCipher answer_heads;
+};
+
+// What a client's session has come to.
+struct Session {
+  std::unique_ptr<Ciphers> ciphers;  // null: it has ended, and is remembered
+  esp::ReplayWindow window{kWindow};
+  std::uint64_t own_id = 0;
   std::uint64_t sent = 0;
   KeyName user{};
   Account account;
   UnixTime used = 0;
-  bool ended = false;
 };
 
 // Stands for a datagram of 2022 among salts. The second half, by which a window chooses its line, spreads what a
@@ -72,24 +76,28 @@ struct DatagramServer::State {
     std::uint64_t number = 0;
     if (const Drop drop = heads->open_head(datagram, id, number); drop != Drop::kNone) return drop;
     const auto found = sessions.find(id);
-    std::unique_ptr<Session> fresh;
-    Session* session = found == sessions.end() ? nullptr : found->second.get();
-    if (session == nullptr || session->ended) {
-      Secret key;
-      KeyName user{};
-      Account account;
-      if (const Drop drop = find_key(datagram, key, user, account); drop != Drop::kNone) return drop;
-      // One that has ended goes on with the window that it had, if the user still is one.
-      if (session != nullptr && session->user != user) return Drop::kUnknownUser;
-      if (session == nullptr) {
-        fresh = std::make_unique<Session>(options->method, key, id, around.random.u64());
-        fresh->user = user;
-        fresh->account = std::move(account);
-        session = fresh.get();
-      }
+    if (found != sessions.end() && found->second->ciphers) {
+      Session& session = *found->second;
+      return open(datagram, to, number, session, *session.ciphers);
     }
-    const Drop drop = open(datagram, to, number, *session);
-    if (drop != Drop::kNone || !fresh) return drop;
+    Secret key;
+    KeyName user{};
+    Account account;
+    if (const Drop drop = find_key(datagram, key, user, account); drop != Drop::kNone) return drop;
+    std::unique_ptr<Session> fresh;
+    if (found == sessions.end()) {
+      fresh = std::make_unique<Session>();
+      fresh->own_id = around.random.u64();
+      fresh->user = user;
+      fresh->account = std::move(account);
+    }
+    // One that has ended goes on with the window that it had, if the user still is one.
+    Session& session = fresh ? *fresh : *found->second;
+    if (session.user != user) return Drop::kUnknownUser;
+    auto ciphers = std::make_unique<Ciphers>(options->method, key, id, session.own_id);
+    if (const Drop drop = open(datagram, to, number, session, *ciphers); drop != Drop::kNone) return drop;
+    session.ciphers = std::move(ciphers);
+    if (!fresh) return Drop::kNone;
     if (!make_room()) return Drop::kFull;
     sessions.emplace(id, std::move(fresh));
     return Drop::kNone;
@@ -109,16 +117,15 @@ struct DatagramServer::State {
     return Drop::kNone;
   }
 
-  Drop open(Buffer& datagram, Destination& to, std::uint64_t number, Session& session) {
+  Drop open(Buffer& datagram, Destination& to, std::uint64_t number, Session& session, Ciphers& ciphers) {
     const UnixTime now = around.clock.unix_now();
     const std::size_t identity = options->users ? kIdentitySize : 0;
-    if (const Drop drop = heads->open_body(datagram, session.requests, identity); drop != Drop::kNone) return drop;
+    if (const Drop drop = heads->open_body(datagram, ciphers.requests, identity); drop != Drop::kNone) return drop;
     if (!is_new(session.window, number)) return Drop::kReplayed;
     if (const Drop drop = take_body(datagram, to, kRequestType, std::nullopt, now); drop != Drop::kNone) return drop;
-    if (!is_first(salt_of(session.requests.id, number))) return Drop::kReplayed;
+    if (!is_first(salt_of(ciphers.requests.id, number))) return Drop::kReplayed;
     session.window.accept(number + 1);
     session.used = now;
-    session.ended = false;
     return Drop::kNone;
   }
 
@@ -126,18 +133,19 @@ struct DatagramServer::State {
   bool make_room() {
     if (sessions.size() < forget_from) return true;
     const UnixTime old = around.clock.unix_now() - kRemembered;
-    absl::erase_if(sessions, [old](const auto& entry) { return entry.second->ended && entry.second->used < old; });
+    absl::erase_if(sessions, [old](const auto& entry) { return !entry.second->ciphers && entry.second->used < old; });
     forget_from = std::clamp(2 * sessions.size(), std::size_t{64}, kSessions);
     return sessions.size() < kSessions;
   }
 
   bool seal_2022(Buffer& datagram, const Destination& from, std::uint64_t id) {
     const auto found = sessions.find(id);
-    if (found == sessions.end()) return false;
+    if (found == sessions.end() || !found->second->ciphers) return false;
     Session& session = *found->second;
+    Ciphers& ciphers = *session.ciphers;
     put_body(datagram, from, kAnswerType, id, around);
-    session.answer_heads.seal(datagram, session.answers, session.sent++, 0, around.random);
-    session.answer_heads.hide_head(datagram);
+    ciphers.answer_heads.seal(datagram, ciphers.answers, session.sent++, 0, around.random);
+    ciphers.answer_heads.hide_head(datagram);
     return true;
   }
 
@@ -184,7 +192,7 @@ Account DatagramServer::account(std::uint64_t session) const {
 
 void DatagramServer::end(std::uint64_t session) {
   const auto found = state_->sessions.find(session);
-  if (found != state_->sessions.end()) found->second->ended = true;
+  if (found != state_->sessions.end()) found->second->ciphers.reset();
 }
 
 }  // namespace winze::shadowsocks
