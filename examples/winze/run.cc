@@ -123,6 +123,8 @@ class Runner {
     signals_ = std::make_unique<asio::signal_set>(workers_[0]->context, SIGINT, SIGTERM, SIGHUP);
     signals_->add(SIGUSR1);
     wait_for_signal();
+    heap_timer_ = workers_[0]->system.environment().clock.make_timer();
+    watch_heap();
     if (run_.stats_seconds != 0) {
       stats_timer_ = workers_[0]->system.environment().clock.make_timer();
       wait_for_statistics();
@@ -147,6 +149,13 @@ class Runner {
         return;
       }
       wait_for_signal();
+    });
+  }
+
+  void watch_heap() {
+    heap_timer_->arm(workers_[0]->system.environment().clock.now() + std::chrono::seconds(5), [this] {
+      heap_.look();
+      watch_heap();
     });
   }
 
@@ -179,6 +188,7 @@ class Runner {
             asio::post(workers_[0]->context, [this] {
               ipsec_.reset();
               signals_->cancel();
+              heap_timer_.reset();
               stats_timer_.reset();
             });
           }
@@ -193,6 +203,8 @@ class Runner {
   std::shared_ptr<node::TlsContexts> contexts_;
   std::shared_ptr<node::Ledger> ledger_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  HeapWatch heap_;
+  TimerPtr heap_timer_;
   TimerPtr stats_timer_;
   std::unique_ptr<node::Ipsec> ipsec_;  // of the first worker's executor
   std::unique_ptr<asio::signal_set> signals_;
