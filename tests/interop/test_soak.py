@@ -22,9 +22,10 @@ LONG = int(os.environ.get("WINZE_SOAK_SECONDS", 0))
 ROUNDS = 6  # at most; a long soak goes through all
 SECONDS = LONG / (ROUNDS + 1) or 5  # of a round
 LEAK = 150  # bytes a connection, on average
-# What servers remember of each request for minutes, against replays: VMess's 64 bits in each of two sets, Shadowsocks 2022's
-# a salt. A table that grows takes twice that at once.
-REMEMBERED = {"vmess": 2 * 2 * 20, "shadowsocks": 2 * 34}
+# What servers remember of each request for minutes, against replays: VMess's 64 bits in each of two sets; Shadowsocks 2022's
+# a salt, and of a session which of its datagrams have come. A table that grows takes twice that at once. A round that is
+# longer than they are remembered has to do without.
+REMEMBERED = {} if SECONDS > 300 else {"vmess": 2 * 2 * 20, "shadowsocks": 2 * 34 + 150}
 WORKERS = 12
 # A session of Shadowsocks's datagrams ends by its silence alone, and so do carriers.
 POLICY = {"policy": {"levels": {"0": {"handshake": 4, "connIdle": 5, "uplinkOnly": 1, "downlinkOnly": 1}}}}
