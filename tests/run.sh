@@ -6,6 +6,7 @@
 #   --peers=all   also against the peers that are built from source (Xray, sing-box, shadowsocks-rust), which takes
 #                 some minutes once
 #   --whole       a file of 1 GiB through every pair of protocol, cipher, stream and peer, where 16 MiB go else
+# With WINZE_SOAK_SECONDS=3600 in the environment the soak test loads for an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/packages.sh
@@ -17,7 +18,7 @@ for argument in "$@"; do
     --no-peers) peers= ;;
     --peers=all) built=yes ;;
     --whole) interop+=(--whole) ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "unknown option $argument; see --help" >&2; exit 2 ;;
   esac
 done
