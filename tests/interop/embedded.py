@@ -132,6 +132,24 @@ class Host:
     def log(self):
         return self.path.with_suffix(".json.access").read_text()
 
+    def wait_log(self, *texts, seconds=10):
+        """Until the log has them all, as they are with or without quotes."""
+        deadline = time.monotonic() + seconds
+        while not all(text in self.log().replace('"', "") for text in texts):
+            assert time.monotonic() < deadline, (texts, self.log())
+            time.sleep(0.02)
+
+    def check_rate(self, direction, rate, seconds=2, tries=4):
+        """What passes is never much more than the rate, and about as much unless the machine is busy."""
+        passed = 0
+        while passed <= 0.9 * rate:
+            assert tries > 0, (passed, rate)
+            tries -= 1
+            before, begun = self.user()[direction], time.monotonic()
+            time.sleep(seconds)
+            passed = (self.user()[direction] - before) / (time.monotonic() - begun)
+            assert passed < 1.1 * rate
+
     def spliced(self):
         """Bytes that the kernel moved, of the largest record."""
         return max(map(int, re.findall(r" spliced=(\d+)", self.log())), default=0)
