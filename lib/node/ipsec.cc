@@ -65,7 +65,7 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
       if (absl::Status status = begin(connection); !status.ok()) return status;
     }
     host->plane().on_stranded([this](const ip::Flow& flow) { spring(flow); });
-    if (!clients.empty() || !traps.empty()) {
+    if (settings.respond || !clients.empty() || !traps.empty()) {
       watch.emplace(environment, [this] {
         host->on_network_changed();
         for (auto& [name, client] : clients) client.on_network_changed();

@@ -51,6 +51,14 @@ std::string text_of(const ike::Migrated& e) {
   return "IKE SA " + number(e.sa) + " goes by " + e.path.local.to_string() + " <-> " + e.path.remote.to_string() +
          " now";
 }
+std::string text_of(const ike::MoveRefused& e) {
+  return "IKE SA " + number(e.sa) + " stays at " + e.path.local.to_string() + " <-> " + e.path.remote.to_string() +
+         ": the peer does not take " + e.refused.local.to_string() + " <-> " + e.refused.remote.to_string();
+}
+std::string text_of(const ike::PathFailing& e) {
+  return "IKE SA " + number(e.sa) + " has no answer from " + e.path.remote.to_string() + "; the gateway is also at " +
+         joined(e.others);
+}
 std::string text_of(const ike::Closed& e) {
   return (e.connection ? e.connection->name + ": " : std::string()) + "IKE SA " + number(e.sa) + " with " +
          e.path.remote.to_string() + " closed: " + e.reason.to_string();

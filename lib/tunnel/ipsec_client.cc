@@ -164,8 +164,11 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
   }
 
   void on_network_changed() {
-    if (!up || options.dialer || source_of(at.address)) return;
-    for (const Endpoint& other : addresses) {
+    const auto info = up ? host.info(*sa) : std::nullopt;
+    if (!info || options.dialer || source_of(info->path.remote.address)) return;
+    std::vector<Endpoint> others = addresses;
+    for (const IpAddress& told : info->peer_addresses) others.push_back({told, at.port});
+    for (const Endpoint& other : others) {
       if (!source_of(other.address) || !host.move(*sa, other, options.from)) continue;
       at = other;
       return;

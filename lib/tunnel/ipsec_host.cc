@@ -18,6 +18,11 @@ namespace {
 // Number of the socket of IKE alone, which is no carrier of the data plane.
 constexpr std::uint32_t kIkeSocket = UINT32_MAX;
 
+bool is_link_local(const IpAddress& address) {
+  const auto bytes = address.bytes();
+  return address.is_v6() ? bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80 : bytes[0] == 169 && bytes[1] == 254;
+}
+
 template <typename... F>
 struct Overloaded : F... {
   using F::operator()...;
@@ -61,6 +66,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     plane->on_age([this](std::uint32_t spi, bool inbound, esp::SaAge age) { grow_old(spi, inbound, age); });
     if (options.port == options.nat_port && options.port != 0) {
       local = nat_local;
+      tell_addresses();
       return absl::OkStatus();
     }
     SocketResult alone = bind(options.port, PathMtu::kSystem);
@@ -68,6 +74,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     local = alone.local;
     ike_socket = std::move(alone.conduit);
     receive_ike();
+    tell_addresses();
     return absl::OkStatus();
   }
 
@@ -238,6 +245,17 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     if (event.path.stream) plane->prove(event.path.carrier);
     tell(std::move(event));
   }
+  void handle(ike::MoveRefused& event) { tell(std::move(event)); }
+  void handle(ike::PathFailing& event) {
+    tell(event);
+    const auto client = clients.find(event.sa);
+    if (closed || client == clients.end()) return;
+    Client other = client->second;
+    for (const IpAddress& address : event.others) {
+      other.gateway.address = address;
+      if (move(event.sa, other)) return;
+    }
+  }
   void handle(ike::Closed& event) {
     end(event.sa);
     tell(std::move(event));
@@ -289,6 +307,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
   // How the gateway is reached now; none: not at all.
   std::optional<ike::Route> route_to(const Client& client) const {
     std::optional<IpAddress> source = client.from ? client.from : options.address;
+    if (source && source->is_v6() != client.gateway.address.is_v6()) source.reset();
     if (!source || source->is_unspecified()) source = source_of(client.gateway.address, options.mark);
     if (!source) return std::nullopt;
     const ike::Path shared{
@@ -318,6 +337,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
   }
 
   void network_changed() {
+    tell_addresses();
     std::vector<std::pair<ike::SaId, Client>> moved;
     for (const auto& [sa, client] : clients) {
       const auto route = route_to(client);
@@ -329,6 +349,17 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
     for (const auto& [sa, client] : moved) {
       if (!closed) (void)move(sa, client);
     }
+  }
+
+  // --- gateways ---
+
+  // Where one address alone is bound, there is no other to come by.
+  void tell_addresses() {
+    if (options.connections.empty() || options.address) return;
+    std::vector<IpAddress> outside = local_addresses();
+    std::erase_if(outside, [](const IpAddress& a) { return a.is_loopback() || is_link_local(a); });
+    engine->set_addresses(environment.clock.now(), std::move(outside));
+    pump();
   }
 
   // --- the end ---

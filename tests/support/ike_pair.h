@@ -181,6 +181,7 @@ class IkePair {
   SeededRandom net;
   Bend bend;      // of IKE messages
   Bend bend_esp;  // of ESP packets
+  std::function<bool(const ike::Path&)> open;  // whether IKE messages arrive by this path, as its sender sees it
   Duration delay{std::chrono::milliseconds(10)};
   // The addresses as the other end sees them, where they differ: a NAT.
   std::function<Endpoint(Endpoint)> translate;
@@ -233,6 +234,7 @@ class IkePair {
   void fly(bool from_a, const ike::Path& path, Buffer datagram, bool esp) {
     Fate fate;
     if (const Bend& rule = esp ? bend_esp : bend) fate = rule(from_a, datagram);
+    if (!esp && open && !open(path)) fate.copies = 0;
     if (fate.copies == 0 && esp) ++lost_packets;
     for (unsigned i = 0; i < fate.copies; ++i) {
       Buffer copy = Buffer::copy_of(datagram.span(), {64, 64});

@@ -50,7 +50,7 @@ class IpsecClient {
 
   void on_event(const ike::Event& event);
   // Beside IpsecHost::on_network_changed(), which moves a tunnel whose gateway is still reached: this one looks for
-  // another of its addresses where it is not, of the other IP version perhaps.
+  // another of its addresses where it is not, of the other IP version perhaps, and also for those that it has told.
   void on_network_changed();
   void close();
 

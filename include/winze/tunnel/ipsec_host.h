@@ -107,7 +107,7 @@ class IpsecHost {
   // Another address of the gateway, or another one of ours.
   bool move(ike::SaId sa, const Endpoint& gateway, const std::optional<IpAddress>& from = std::nullopt);
   // This host's addresses or routes are others now: clients' SAs go on by the ones that there are (RFC 4555). A
-  // gateway's peers move by themselves.
+  // gateway's peers move by themselves, and are told of its addresses.
   void on_network_changed();
 
   // Takes IKE and ESP from streams, beside UDP.

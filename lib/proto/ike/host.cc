@@ -251,6 +251,17 @@ void Engine::set_connections(std::vector<ConnectionPtr> connections) {
 
 void Engine::redirect_newcomers(std::optional<Gateway> gateway) { host_->elsewhere = std::move(gateway); }
 
+void Engine::set_addresses(TimePoint now, std::vector<IpAddress> addresses) {
+  if (addresses == host_->addresses) return;
+  host_->addresses = std::move(addresses);
+  std::vector<Sa*> all;
+  for (const auto& [spi, sa] : host_->sas) all.push_back(sa.get());
+  for (Sa* const sa : all) {
+    sa->tell_addresses(now);
+    host_->touch(*sa);
+  }
+}
+
 SaId Engine::initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening) {
   Sa& sa = host_->initiate(now, std::move(connection), route, std::move(opening));
   const SaId id = static_cast<SaId>(host_->last_sa());

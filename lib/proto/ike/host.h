@@ -77,6 +77,7 @@ class Host {
   absl::flat_hash_map<QuestionId, Sa*> questions;
   std::size_t half_open = 0;
   std::optional<Gateway> elsewhere;  // where strangers are sent
+  std::vector<IpAddress> addresses;  // of this host, as a gateway
   Tickets tickets;
   std::shared_ptr<Waker> waker = std::make_shared<Waker>();
 

@@ -48,4 +48,16 @@ std::optional<NatDetected> detect_nat(const Contents& contents, std::uint64_t sp
   return NatDetected{.local = !local_seen && !path.local.address.is_unspecified(), .remote = !remote_seen};
 }
 
+bool has_forbidden_nat(const Contents& contents, const Path& path) {
+  const NotifyView* const said = contents.find(notify::kNoNatsAllowed);
+  if (said == nullptr || path.stream || path.local.address.is_unspecified()) return false;
+  Buffer seen(64);
+  Writer out(seen);
+  out.bytes(path.remote.address.bytes());
+  out.bytes(path.local.address.bytes());
+  out.u16(path.remote.port);
+  out.u16(path.local.port);
+  return !std::ranges::equal(said->data, seen.span());
+}
+
 }  // namespace winze::ike

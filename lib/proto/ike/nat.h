@@ -18,4 +18,8 @@ void write_nat_detection(PayloadWriter& out, std::uint64_t spi_i, std::uint64_t 
 std::optional<NatDetected> detect_nat(const Contents& contents, std::uint64_t spi_i, std::uint64_t spi_r,
                                       const Path& path);
 
+// Whether the peer wants no NAT, and there is one: what it says of the addresses and ports (RFC 4555 section 4.2.6) is
+// not what is seen here.
+bool has_forbidden_nat(const Contents& contents, const Path& path);
+
 }  // namespace winze::ike

@@ -26,9 +26,16 @@ bool covers(const std::vector<Prefix>& prefixes, const IpAddress& address) {
 
 }  // namespace
 
+bool is_at(const Connection& connection, const IpAddress& local) {
+  return local.is_unspecified() || covers(connection.local_addresses, local);
+}
+
+bool takes_from(const Connection& connection, const IpAddress& remote) {
+  return covers(connection.remote_addresses, remote);
+}
+
 bool is_for(const Connection& connection, const Path& path) {
-  return (path.local.address.is_unspecified() || covers(connection.local_addresses, path.local.address)) &&
-         covers(connection.remote_addresses, path.remote.address);
+  return is_at(connection, path.local.address) && takes_from(connection, path.remote.address);
 }
 
 // One first request, while it is looked at.

@@ -66,6 +66,7 @@ SaInfo Sa::info() const {
   info.spi_r = spis_.r;
   info.path = path_;
   if (connection_) info.local = connection_->local.id;
+  if (mobility_) info.peer_addresses = mobility_->peer_addresses;
   info.remote = remote_;
   info.proposal = proposal_;
   for (const auto& child : children_) {
@@ -111,6 +112,8 @@ void Sa::start(TimePoint now, Task task) {
     case Task::Kind::kDeleteChild:
     case Task::Kind::kProbe:
     case Task::Kind::kMove:
+    case Task::Kind::kCheckWay:
+    case Task::Kind::kTellAddresses:
     case Task::Kind::kRedirect:
       return send_informational(now, std::move(task));
   }
@@ -200,6 +203,7 @@ bool Sa::close(TimePoint now) {
 void Sa::heard(TimePoint now) {
   if (state_ != State::kUp) return;
   probe_at_ = after(now, connection_->dpd_delay);
+  if (mobility_) mobility_->tried.clear();
 }
 
 bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
@@ -258,7 +262,7 @@ void Sa::set_ike_timers(TimePoint now) {
   const Duration longest = std::max(c.rekey_time, reauth);
   expire_at_ = longest <= Duration::zero() ? kNever : now + longest + c.over_time;
   probe_at_ = after(now, c.dpd_delay);
-  keepalive_at_ = local_nat_ && path_.marker && !path_.stream ? after(now, c.keepalive) : kNever;
+  set_keepalive(now);
 }
 
 TimePoint Sa::next_due() const {

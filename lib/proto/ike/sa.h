@@ -58,6 +58,8 @@ struct Task {
     kDeleteIke,
     kProbe,
     kMove,
+    kCheckWay,
+    kTellAddresses,
     kRedirect
   };
 
@@ -66,7 +68,7 @@ struct Task {
   ChildId child{};        // and its id
   ChildConfigPtr config;
   std::uint16_t group = 0;  // that the peer has asked for; 0: our first
-  ByteVector cookie;        // COOKIE2 of a move; the gateway of a redirect
+  ByteVector cookie;        // COOKIE2 of a move or a check; the gateway of a redirect
   bool unwanted = false;    // the child is to go as soon as it has been rekeyed
   TimePoint not_before{};
   unsigned attempts = 0;  // that ended with TEMPORARY_FAILURE
@@ -216,6 +218,24 @@ struct Fragments {
 
 // Whether a connection of a responder is for those who come this way.
 bool is_for(const Connection& connection, const Path& path);
+// One end of it.
+bool is_at(const Connection& connection, const IpAddress& local);
+bool takes_from(const Connection& connection, const IpAddress& remote);
+
+// The way of an IKE SA's messages, or of its children.
+struct Way {
+  Path path;
+  bool local_nat = false, remote_nat = false;  // a NAT stands before that end
+};
+
+// What RFC 4555 adds to an IKE SA, once there is any of it.
+struct Mobility {
+  // Where ESP stays while IKE goes another way that is not proved yet: by the peer's answer to our move, or, after the
+  // peer's, by its answer to our check.
+  std::optional<Way> settled;
+  std::vector<IpAddress> peer_addresses;  // all that we know of the gateway
+  std::vector<IpAddress> tried;           // of them, since it was last heard
+};
 
 class Sa : public Timed {
  public:
@@ -243,6 +263,7 @@ class Sa : public Timed {
   bool close(TimePoint now);
   bool move(TimePoint now, const Route& route);
   bool redirect(TimePoint now, Gateway gateway);
+  void tell_addresses(TimePoint now);  // of this host
   TimePoint next_due() const;
 
   // --- For the responder of first requests.
@@ -509,8 +530,25 @@ class Sa : public Timed {
   void on_informational_request(TimePoint now, const Path& path, const Header& header, const Contents& contents);
   void on_informational_response(TimePoint now, Active active, const Contents& contents);
   void on_delete_children(TimePoint now, const DeleteView& view, std::vector<std::uint32_t>& answered);
+
+  // --- sa_mobility.cc
+  Mobility& mobility();
+  Way way_of_children() const;
+  void write_move(PayloadWriter& out, Task& task);
+  void on_move_response(TimePoint now, const Active& active, const Contents& contents);
+  void on_way_checked(TimePoint now, const Active& active, const Contents& contents);
   void on_move_request(TimePoint now, const Path& path, const Contents& contents, PayloadWriter& out);
+  void follow(TimePoint now, const Path& path, const Contents& contents);
+  // IKE goes this way from now on; what waits for an answer too.
+  void go_by(TimePoint now, const Path& path);
+  // ESP goes where IKE goes.
+  void settle(TimePoint now);
   void tell_migrated();
+  bool waits(Task::Kind kind) const noexcept;
+  void write_addresses(PayloadWriter& out, bool none_too) const;
+  void take_addresses(const Contents& contents);
+  void tell_failing_path();
+  void set_keepalive(TimePoint now);
 
   Host& host_;
   State state_ = State::kInit;
@@ -524,6 +562,7 @@ class Sa : public Timed {
   SpiPair spis_;
   ConnectionPtr connection_;
   Path path_;
+  std::unique_ptr<Mobility> mobility_;
   Identity remote_;
   std::string eap_identity_;
   std::vector<IpAddress> assigned_;  // by the configuration payload, to the client of the two

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "nat.h"
 #include "sa.h"
 
 namespace winze::ike {
@@ -222,6 +223,7 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
   }
   if (redirected(now, contents, std::nullopt)) return;
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
+  if (mobike_) take_addresses(contents);
   Configuration configuration;
   if (contents.configuration_type == ConfigurationType::kReply) configuration = contents.configuration;
   for (const Prefix& prefix : configuration.addresses) assigned_.push_back(prefix.address);
@@ -274,6 +276,10 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
 void Sa::on_auth_request(TimePoint now, const Contents& contents) {
   if (!handshake_->first_request.empty()) return on_eap_request(now, contents);
   if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
+  if (has_forbidden_nat(contents, pending_->path)) {
+    return fail_auth(now, reason(Cause::kUnsupported, "a NAT, which the peer does not want"),
+                     notify::kUnexpectedNatDetected);
+  }
   remote_ = *contents.id_i;
   handshake_->certificate_wanted = !contents.certificate_requests.empty();
   if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now, contents)) return;
@@ -423,7 +429,10 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   } else if (child.config) {
     write_child_answer(out, child);
   }
-  if (mobike_) write_notify(out, notify::kMobikeSupported);
+  if (mobike_) {
+    write_notify(out, notify::kMobikeSupported);
+    write_addresses(out, false);
+  }
   write_ticket(now, out, contents);
   write_auth_lifetime(out);
   respond_pending(now, out, inner);

@@ -59,14 +59,15 @@ esp::Encapsulation Sa::encapsulation(const ChildSa& child) const {
   // Where the peer did not take transport mode, it is tunnel mode.
   const esp::Mode wanted = child.config->mode;
   how.mode = child.transport ? esp::Mode::kTransport : wanted == esp::Mode::kTransport ? esp::Mode::kTunnel : wanted;
-  how.local = path_.local.address;
-  how.remote = path_.remote.address;
+  const Way way = way_of_children();
+  how.local = way.path.local.address;
+  how.remote = way.path.remote.address;
   how.ecn = child.config->copy_ecn ? ip::EcnMode::kNormal : ip::EcnMode::kCompatibility;
   if (!child.config->copy_dscp) how.dscp = 0;
-  how.behind_nat = local_nat_ || remote_nat_;
-  if (path_.marker && (how.behind_nat || connection_->force_encapsulation || path_.stream)) {
-    how.local_port = path_.local.port;
-    how.remote_port = path_.remote.port;
+  how.behind_nat = way.local_nat || way.remote_nat;
+  if (way.path.marker && (how.behind_nat || connection_->force_encapsulation || way.path.stream)) {
+    how.local_port = way.path.local.port;
+    how.remote_port = way.path.remote.port;
   }
   return how;
 }
@@ -295,7 +296,7 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
   if (child_id == ChildId{}) {
     added.sends = true;
     host_.tell(ChildUp{id, added.id, config, std::move(inbound), std::move(outbound), outcome.selectors,
-                       encapsulation(added), path_});
+                       encapsulation(added), way_of_children().path});
     return &added;
   }
   host_.tell(ChildInbound{added.id, std::move(inbound)});

@@ -293,6 +293,8 @@ void Sa::resend(TimePoint now) {
   if (path_.stream) return;  // RFC 9329 section 4.3: the stream repeats
   ++host_.counters.retransmits;
   send_packets(path_, active_->packets);
+  // Half of the time is left for other addresses.
+  if (active_->tries == (connection_->retransmission.tries + 1) / 2) tell_failing_path();
 }
 
 void Sa::respond(TimePoint, const Header& request, const Path& path, PayloadType first, Bytes payloads) {
@@ -347,6 +349,8 @@ void Sa::on_response(TimePoint now, const Contents& contents) {
     case Task::Kind::kDeleteIke:
     case Task::Kind::kProbe:
     case Task::Kind::kMove:
+    case Task::Kind::kCheckWay:
+    case Task::Kind::kTellAddresses:
     case Task::Kind::kRedirect:
       on_informational_response(now, std::move(active), contents);
       break;

@@ -1,7 +1,6 @@
-// INFORMATIONAL (RFC 7296 section 1.4): deletion, signs of life, and moves to another path (RFC 4555).
+// INFORMATIONAL (RFC 7296 section 1.4): deletion and signs of life, and what else goes by it.
 #include <algorithm>
 
-#include "nat.h"
 #include "sa.h"
 
 namespace winze::ike {
@@ -21,15 +20,13 @@ void Sa::send_informational(TimePoint now, Task task) {
     case Task::Kind::kDeleteIke:
       write_delete_ike(out);
       break;
-    case Task::Kind::kMove: {
-      write_notify(out, notify::kUpdateSaAddresses);
-      write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
-      std::uint8_t cookie[16];
-      host_.random.fill(cookie);
-      task.cookie.assign(std::begin(cookie), std::end(cookie));
-      write_notify(out, notify::kCookie2, cookie);
+    case Task::Kind::kMove:
+    case Task::Kind::kCheckWay:
+      write_move(out, task);
       break;
-    }
+    case Task::Kind::kTellAddresses:
+      write_addresses(out, true);
+      break;
     case Task::Kind::kRedirect:
       write_notify(out, notify::kRedirect, task.cookie);
       break;
@@ -49,16 +46,10 @@ void Sa::on_informational_response(TimePoint now, Active active, const Contents&
     case Task::Kind::kDeleteIke:
       end(now, reason(closing_cause_, ""), false);
       break;
-    case Task::Kind::kMove: {
-      const NotifyView* const cookie = contents.find(notify::kCookie2);
-      if (cookie == nullptr || !std::ranges::equal(cookie->data, active.task.cookie)) break;
-      if (const auto nat = detect_nat(contents, spis_.i, spis_.r, path_)) {
-        local_nat_ = nat->local;
-        remote_nat_ = nat->remote;
-      }
-      tell_migrated();
-      break;
-    }
+    case Task::Kind::kMove:
+      return on_move_response(now, active, contents);
+    case Task::Kind::kCheckWay:
+      return on_way_checked(now, active, contents);
     default:
       break;
   }
@@ -104,50 +95,6 @@ void Sa::on_delete_children(TimePoint now, const DeleteView& view, std::vector<s
     answered.push_back(child->spi_in);
     remove_child(now, *child, reason(Cause::kClosedByPeer, ""));
   }
-}
-
-// --- Moves
-
-bool Sa::move(TimePoint now, const Route& route) {
-  if (state_ != State::kUp) return false;
-  if (!mobike_ || !client_) return host_.reauthenticate(now, *this, route) != nullptr;
-  path_ = route.first;
-  // What waits for an answer goes the new way too.
-  if (active_) {
-    send_packets(path_, active_->packets);
-    active_->tries = 0;
-    active_->resend_at = now + retransmission_pause(0);
-  }
-  const auto same = [](const Task& task) { return task.kind == Task::Kind::kMove; };
-  std::erase_if(tasks_, same);
-  tasks_.insert(tasks_.begin(), {.kind = Task::Kind::kMove});
-  pump(now);
-  return true;
-}
-
-void Sa::on_move_request(TimePoint, const Path& path, const Contents& contents, PayloadWriter& out) {
-  if (mobike_ && state_ == State::kUp && contents.has(notify::kUpdateSaAddresses) && !client_) {
-    path_ = path;
-    if (const auto nat = detect_nat(contents, spis_.i, spis_.r, path_)) {
-      local_nat_ = nat->local;
-      remote_nat_ = nat->remote;
-    }
-    write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
-    tell_migrated();
-  } else if (contents.has(notify::kNatDetectionSource)) {
-    write_nat_detection(out, spis_.i, spis_.r, path, connection_->force_encapsulation, host_.random);
-  }
-  if (const NotifyView* cookie = contents.find(notify::kCookie2)) write_notify(out, notify::kCookie2, cookie->data);
-}
-
-void Sa::tell_migrated() {
-  Migrated event{id, path_, {}};
-  for (const auto& child : children_) {
-    const auto same = [&](const Migrated::Child& known) { return known.child == child->id; };
-    if (std::ranges::any_of(event.children, same)) continue;
-    event.children.push_back({child->id, encapsulation(*child)});
-  }
-  host_.tell(std::move(event));
 }
 
 }  // namespace winze::ike

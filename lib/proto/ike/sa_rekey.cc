@@ -198,6 +198,9 @@ Sa& Sa::make_successor(TimePoint now, bool initiator, const SpiPair& spis, const
 void Sa::hand_over(TimePoint now, Sa& successor) {
   successor.parked_beside_ = 0;
   successor.path_ = path_;
+  successor.local_nat_ = local_nat_;
+  successor.remote_nat_ = remote_nat_;
+  successor.mobility_ = std::move(mobility_);
   successor.id = id;
   id = {};
   host_.by_id[successor.id] = &successor;
@@ -212,6 +215,11 @@ void Sa::hand_over(TimePoint now, Sa& successor) {
     successor.leaving_.push_back(leaving);
   }
   leaving_.clear();
+  // A move whose answer is still to come is made once more by the new one.
+  const auto moves = [](const Task& task) {
+    return task.kind == Task::Kind::kMove || task.kind == Task::Kind::kCheckWay;
+  };
+  if (active_ && moves(active_->task)) successor.tasks_.push_back({.kind = active_->task.kind});
   for (Task& task : tasks_) {
     if (task.kind != Task::Kind::kRekeyIke && task.kind != Task::Kind::kProbe)
       successor.tasks_.push_back(std::move(task));

@@ -112,6 +112,7 @@ struct SaInfo {
   Identity local, remote;
   Proposal proposal;
   std::vector<ChildId> children;
+  std::vector<IpAddress> peer_addresses;  // a client's: those that the gateway has told, and the one in use
 };
 
 class Host;
@@ -138,6 +139,9 @@ class Engine {
   SaId initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening = {});
   // From now on strangers who can follow are sent there, and cost no state; none: they come in.
   void redirect_newcomers(std::optional<Gateway> gateway);
+  // This host's addresses, of which a gateway tells its clients (RFC 4555): they try others when one is not reached any
+  // more.
+  void set_addresses(TimePoint now, std::vector<IpAddress> addresses);
   // Sends a client, which has to be able to follow, to another gateway. It is for the host to end the IKE SA of one
   // that stays.
   bool redirect(TimePoint now, SaId sa, Gateway gateway);
@@ -153,6 +157,7 @@ class Engine {
   // Forgets it at once, and tells the peer nothing; no event follows.
   bool forget(SaId sa);
   // This host's network has changed: MOBIKE where the peer speaks it, else reauthentication over the new path.
+  // Migrated, MoveRefused or Closed follows.
   bool move(TimePoint now, SaId sa, const Route& route);
   // False for a question that does not wait any more, or an answer of the wrong kind.
   bool answer(TimePoint now, QuestionId question, Answer answer);

@@ -119,7 +119,8 @@ struct ChildRefused {
 struct Rekeyed {
   SaId sa{};
 };
-// The peers talk over another path now: also the path of all children (RFC 4555), each with a new `how`.
+// The peers talk over another path now: also the path of all children (RFC 4555), each with a new `how`. Told when it
+// is known that the peer is reached there.
 struct Migrated {
   SaId sa{};
   Path path;
@@ -128,6 +129,20 @@ struct Migrated {
     esp::Encapsulation how;
   };
   std::vector<Child> children;
+};
+
+// The peer does not take this path, and the SA has gone back to the one before.
+struct MoveRefused {
+  SaId sa{};
+  Path refused, path;
+  std::uint16_t notify = 0;  // UNACCEPTABLE_ADDRESSES, UNEXPECTED_NAT_DETECTED
+};
+// The gateway does not answer by this path, and has named other addresses: the host may move there (Engine::move)
+// before it is too late.
+struct PathFailing {
+  SaId sa{};
+  Path path;
+  std::vector<IpAddress> others;  // not tried since the gateway was last heard
 };
 
 // What an IKE SA is resumed by (RFC 5723): kept by the host, and used once (Opening::ticket). Whoever else has it can
@@ -231,8 +246,8 @@ struct Refuse {
 };
 using Answer = std::variant<Refuse, Allow, ConnectionPtr, Secret, Configuration, ip::SelectorPair, Gateway>;
 
-using Event =
-    std::variant<Up, ChildUp, ChildInbound, ChildOutbound, ChildInboundGone, ChildDown, ChildRefused, Rekeyed, Migrated,
-                 TicketGiven, Redirected, Closed, AskConnection, AskPsk, AskAuthorize, AskAddresses, AskNarrow>;
+using Event = std::variant<Up, ChildUp, ChildInbound, ChildOutbound, ChildInboundGone, ChildDown, ChildRefused, Rekeyed,
+                           Migrated, MoveRefused, PathFailing, TicketGiven, Redirected, Closed, AskConnection, AskPsk,
+                           AskAuthorize, AskAddresses, AskNarrow>;
 
 }  // namespace winze::ike
