@@ -137,7 +137,8 @@ class Runner {
       if (signal == SIGUSR1) {
         write_statistics();
       } else if (signal == SIGHUP) {
-        const absl::Status status = contexts_->reload();
+        absl::Status status = contexts_->reload();
+        if (ipsec_) status.Update(ipsec_->reload());
         log_->message(status.ok() ? Severity::kInfo : Severity::kError,
                       status.ok() ? std::string_view("certificates read again") : message_of(status));
       } else if (!std::exchange(stopping_, true)) {

@@ -162,8 +162,9 @@ void read_method(ObjectReader& object, IpsecAuth& out) {
     if (std::ranges::find(kMethods, out.eap) == std::end(kMethods) || out.eap == "identity") {
       object.fail("auth", "EAP methods are eap-mschapv2, eap-tls, eap-md5 and eap-gtc; found " + in_quotes(text));
     }
-  } else if (kind("pubkey") || kind("rsa") || kind("ecdsa") || kind("ed25519") || kind("rsa/pss")) {
-    out.signatures = text.starts_with("pubkey") ? text.substr(std::min<std::size_t>(text.size(), 7)) : text;
+  } else if (kind("pubkey") || kind("rsa") || kind("ecdsa") || kind("ed25519") || kind("rsa/pss") ||
+             text.starts_with("ike:")) {
+    if (text != "pubkey") out.signatures = std::move(text);
   } else {
     object.fail("auth", text.starts_with("xauth") ? std::string(kIkev1)
                                                   : "expected \"psk\", \"pubkey\", \"rsa\", \"ecdsa\", \"ed25519\" or "
@@ -197,7 +198,8 @@ IpsecAuth read_auth(ObjectReader& object, std::string suffix, bool local) {
     refuse(cert, {"handle", "slot", "module"}, "certificates on tokens come through the C++ interface");
   });
   static constexpr std::string_view kRevocation[] = {"relaxed", "ifuri", "strict"};
-  out.revocation = static_cast<IpsecAuth::Revocation>(object.word("revocation", kRevocation, 0));
+  static constexpr Revocation kMeanings[] = {Revocation::kIfKnown, Revocation::kIfUri, Revocation::kStrict};
+  out.revocation = kMeanings[object.word("revocation", kRevocation, 0)];
   refuse(object, {"groups", "cert_policy", "ca_id"}, kNotYet);
   return out;
 }
@@ -274,8 +276,10 @@ IpsecChild read_child(ObjectReader& object, std::string name) {
   out.copy_dscp = dscp == 0;
   out.sha256_96 = flag(object, "sha256_96", false);
   refuse(object, {"ah_proposals"}, "AH is not negotiated; use esp_proposals");
-  refuse(object, {"updown"}, "no scripts are run; a host gets events");
-  refuse(object, {"ipcomp", "inactivity", "label", "label_mode"}, kNotYet);
+  object.pass_over("updown", "no script is run: addresses and routes are set by winze, and a host gets events");
+  if (flag(object, "ipcomp", false)) object.warn("ipcomp", "nothing is compressed; peers do without");
+  out.inactivity = duration(object, "inactivity", out.inactivity);
+  refuse(object, {"label", "label_mode"}, kNotYet);
   refuse(object,
          {"interface", "mark_in", "mark_in_sa", "mark_out", "set_mark_in", "set_mark_out", "if_id_in", "if_id_out",
           "reqid", "priority", "policies_fwd_out"},
@@ -318,11 +322,8 @@ void read_times(ObjectReader& object, IpsecConnection& out) {
 void read_conduct(ObjectReader& object, IpsecConnection& out) {
   static constexpr std::string_view kFragmentation[] = {"yes", "accept", "force", "no"};
   out.fragmentation = static_cast<IpsecConnection::Fragmentation>(object.word("fragmentation", kFragmentation, 0));
-  static constexpr std::string_view kChildless[] = {"allow", "prefer", "force", "never"};
-  out.childless = static_cast<IpsecConnection::Childless>(object.word("childless", kChildless, 0));
-  if (out.childless == IpsecConnection::Childless::kPrefer || out.childless == IpsecConnection::Childless::kForce) {
-    object.warn("childless", "is as good as \"allow\": the first child is asked for with IKE_AUTH");
-  }
+  static constexpr std::string_view kChildless[] = {"never", "allow", "prefer", "force"};
+  out.childless = static_cast<ike::Childless>(object.word("childless", kChildless, 1));
   static constexpr std::string_view kSendCert[] = {"ifasked", "always", "never"};
   out.send_cert = static_cast<ike::SendCertificate>(object.word("send_cert", kSendCert, 0));
   static constexpr std::string_view kUnique[] = {"no", "never", "keep", "replace"};
@@ -363,6 +364,7 @@ IpsecConnection read_connection(ObjectReader& object, std::string name) {
   out.resumption = flag(object, "resumption", false);
   out.follow_redirects = flag(object, "follow_redirects", false);
   out.redirect_to = gateway(object, "redirect_to");
+  out.signature_authentication = flag(object, "signature_authentication", true);
   out.outbound = object.string("outbound");
   out.retransmit_timeout = duration(object, "retransmit_timeout", out.retransmit_timeout);
   out.retransmit_base = factor(object, "retransmit_base", out.retransmit_base);
@@ -390,7 +392,10 @@ node::IpsecPool read_pool(ObjectReader& object, std::string name) {
   for (std::string_view key : {"25", "28674"}) {
     for (std::string& domain : object.strings(key)) out.domains.push_back(std::move(domain));
   }
-  refuse(object, {"nbns", "dhcp", "server", "split_exclude", "address", "netmask"}, kNotYet);
+  object.pass_over("split_exclude", "goes by IKEv1's Unity extension; clients of IKEv2 are not told");
+  for (const std::string_view key : {"nbns", "dhcp", "server", "address", "netmask"}) {
+    object.pass_over(key, "clients are not told; they get addresses, DNS servers, subnets and domains");
+  }
   return out;
 }
 
@@ -427,18 +432,29 @@ void read_secrets(ObjectReader& object, IpsecOptions& out) {
   }
 }
 
+// Those that can be read; `others`: there are some that had to be fetched.
+std::vector<std::string> file_uris(ObjectReader& object, std::string_view key, bool& others) {
+  std::vector<std::string> out;
+  for (std::string& uri : object.strings(key)) {
+    if (uri.starts_with("file:///")) {
+      out.push_back(std::move(uri));
+    } else {
+      others = true;
+      object.warn(key, in_quotes(uri) + ": nothing is fetched; file:///... is read, and read again at reload");
+    }
+  }
+  return out;
+}
+
 node::IpsecAuthority read_authority(ObjectReader& object, std::string name) {
   node::IpsecAuthority out;
   out.path = object.path();
   out.name = std::move(name);
   out.cacert = object.string("cacert", object.string("file"));
   if (out.cacert.empty()) object.fail("cacert", "is needed");
-  out.crl_uris = object.strings("crl_uris");
-  for (const std::string& uri : out.crl_uris) {
-    if (!uri.starts_with("file:///"))
-      object.fail("crl_uris", in_quotes(uri) + ": only file:///... is read; nothing is fetched");
-  }
-  refuse(object, {"ocsp_uris", "cert_uri_base"}, "nothing is fetched");
+  out.crl_uris = file_uris(object, "crl_uris", out.fetched);
+  out.ocsp_uris = file_uris(object, "ocsp_uris", out.fetched);
+  object.pass_over("cert_uri_base", "certificates are shown whole");
   refuse(object, {"handle", "slot", "module"}, "certificates on tokens come through the C++ interface");
   return out;
 }

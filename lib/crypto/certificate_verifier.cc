@@ -16,6 +16,7 @@ struct CertificateVerifier::Store {
   bssl::UniquePtr<X509_STORE> roots{X509_STORE_new()};
   std::vector<CertificateList> lists;
   std::vector<OcspResponse> responses;
+  std::vector<Certificate> informed;  // authorities
 };
 
 namespace {
@@ -137,34 +138,81 @@ absl::Status check_usage(const Certificate& certificate, CertificateUse use, boo
                     : "its extended key usage is none of a client's (clientAuth, ipsecIKE, ikeIntermediate)");
 }
 
+bool is_ecdsa(const PublicKey& key) {
+  return key.type() == KeyType::kEcdsaP256 || key.type() == KeyType::kEcdsaP384 || key.type() == KeyType::kEcdsaP521;
+}
+
+// What a certificate is signed by; of RSA-PSS, whose parameters do not show, all that it may be.
+std::vector<SignatureScheme> schemes_of(int nid) {
+  using enum SignatureScheme;
+  switch (nid) {
+    case NID_sha1WithRSAEncryption:
+      return {kRsaPkcs1Sha1};
+    case NID_sha256WithRSAEncryption:
+      return {kRsaPkcs1Sha256};
+    case NID_sha384WithRSAEncryption:
+      return {kRsaPkcs1Sha384};
+    case NID_sha512WithRSAEncryption:
+      return {kRsaPkcs1Sha512};
+    case NID_rsassaPss:
+      return {kRsaPssSha256, kRsaPssSha384, kRsaPssSha512};
+    case NID_ecdsa_with_SHA256:
+      return {kEcdsaSha256};
+    case NID_ecdsa_with_SHA384:
+      return {kEcdsaSha384};
+    case NID_ecdsa_with_SHA512:
+      return {kEcdsaSha512};
+    case NID_ED25519:
+      return {kEd25519};
+    default:
+      return {};
+  }
+}
+
 absl::Status check_strength(const Certificate& certificate, const ChainPolicy& policy, bool is_root) {
-  const unsigned least = policy.legacy ? std::min(policy.min_rsa_bits, 1024u) : policy.min_rsa_bits;
+  const bool smaller = policy.legacy && policy.min_rsa_bits <= ChainPolicy().min_rsa_bits;
+  const unsigned least = smaller ? std::min(policy.min_rsa_bits, 1024u) : policy.min_rsa_bits;
   const PublicKey& key = certificate.public_key();
   if (key.type() == KeyType::kRsa && key.bits() < least) {
     return refuse(certificate, "its RSA key has " + std::to_string(key.bits()) + " bits, " + std::to_string(least) +
                                    " are the least");
   }
+  if (is_ecdsa(key) && key.bits() < policy.min_ecdsa_bits) {
+    return refuse(certificate, "its key is " + key.to_string() + ", " + std::to_string(policy.min_ecdsa_bits) +
+                                   " bits are the least");
+  }
   // A root's own signature proves nothing.
   if (is_root) return absl::OkStatus();
-  switch (X509_get_signature_nid(certificate.state().x509.get())) {
-    case NID_sha256WithRSAEncryption:
-    case NID_sha384WithRSAEncryption:
-    case NID_sha512WithRSAEncryption:
-    case NID_rsassaPss:
-    case NID_ecdsa_with_SHA256:
-    case NID_ecdsa_with_SHA384:
-    case NID_ecdsa_with_SHA512:
-    case NID_ED25519:
-      return absl::OkStatus();
-    case NID_sha1WithRSAEncryption:
-    case NID_ecdsa_with_SHA1:
-      if (policy.legacy) return absl::OkStatus();
+  const int nid = X509_get_signature_nid(certificate.state().x509.get());
+  const auto made = schemes_of(nid);
+  const bool sha1 = nid == NID_sha1WithRSAEncryption || nid == NID_ecdsa_with_SHA1;
+  if (sha1 ? !policy.legacy : made.empty()) {
+    return refuse(certificate, "it is signed with a hash that is too weak");
   }
-  return refuse(certificate, "it is signed with a hash that is too weak");
+  const auto taken = [&](SignatureScheme scheme) {
+    return std::ranges::find(policy.schemes, scheme) != policy.schemes.end();
+  };
+  if (!policy.schemes.empty() && std::ranges::none_of(made, taken)) {
+    return refuse(certificate, "it is signed by another scheme than is taken here");
+  }
+  return absl::OkStatus();
+}
+
+// Whether a certificate says where to ask about it.
+bool names_source(const Certificate& certificate) {
+  const X509* x509 = certificate.state().x509.get();
+  if (X509_get_ext_by_NID(x509, NID_crl_distribution_points, -1) >= 0) return true;
+  bssl::UniquePtr<AUTHORITY_INFO_ACCESS> access(
+      static_cast<AUTHORITY_INFO_ACCESS*>(X509_get_ext_d2i(x509, NID_info_access, nullptr, nullptr)));
+  for (std::size_t i = 0; access && i < sk_ACCESS_DESCRIPTION_num(access.get()); ++i) {
+    if (OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(access.get(), i)->method) == NID_ad_OCSP) return true;
+  }
+  return false;
 }
 
 absl::Status check_revocation(const Path& path, std::span<const CertificateList> lists,
-                              std::span<const OcspResponse> responses, const ChainPolicy& policy) {
+                              std::span<const OcspResponse> responses, std::span<const Certificate> informed,
+                              const ChainPolicy& policy) {
   const auto look = [&](const auto& sources, std::size_t i, bool& good) {
     return std::ranges::any_of(sources, [&](const auto& source) {
       const auto answer = source.about(path[i], path[i + 1], policy.now, policy.legacy);
@@ -176,7 +224,10 @@ absl::Status check_revocation(const Path& path, std::span<const CertificateList>
   for (std::size_t i = 0; i + 1 < path.size(); ++i) {
     bool good = false;
     if (look(lists, i, good) || look(responses, i, good)) return refuse(path[i], "it is revoked");
-    if (!good && policy.revocation == Revocation::kStrict) {
+    const bool needed = policy.revocation == Revocation::kStrict ||
+                        (policy.revocation == Revocation::kIfUri &&
+                         (names_source(path[i]) || std::ranges::find(informed, path[i + 1]) != informed.end()));
+    if (!good && needed) {
       return refuse(path[i], "no fresh CRL or OCSP response says that it is not revoked");
     }
   }
@@ -213,6 +264,8 @@ absl::Status CertificateVerifier::add_ocsp_response(std::span<const std::uint8_t
   return absl::OkStatus();
 }
 
+void CertificateVerifier::expect_revocation_of(const Certificate& authority) { store_->informed.push_back(authority); }
+
 absl::StatusOr<std::vector<Certificate>> CertificateVerifier::verify(std::span<const Certificate> presented,
                                                                      const ChainPolicy& policy) const {
   if (presented.empty()) return absl::PermissionDeniedError("certificate: the peer has shown none");
@@ -228,7 +281,8 @@ absl::StatusOr<std::vector<Certificate>> CertificateVerifier::verify(std::span<c
     if (auto status = check_usage((*path)[i], policy.use, i == 0); !is_root && !status.ok()) return status;
   }
   if (policy.revocation != Revocation::kIgnored) {
-    if (auto status = check_revocation(*path, store_->lists, store_->responses, policy); !status.ok()) return status;
+    auto status = check_revocation(*path, store_->lists, store_->responses, store_->informed, policy);
+    if (!status.ok()) return status;
   }
   return path;
 }

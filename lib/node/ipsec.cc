@@ -26,6 +26,8 @@ absl::Status invalid(const std::string& path, std::string_view what) {
   return absl::InvalidArgumentError(path + ": " + std::string(what));
 }
 
+using Connections = std::map<std::string, ike::ConnectionPtr>;
+
 ike::Gateway gateway_of(const std::string& text) {
   const auto address = IpAddress::parse(text);
   return address ? ike::Gateway{.address = *address, .name = {}} : ike::Gateway{.address = {}, .name = text};
@@ -50,7 +52,7 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
 
   absl::Status open() {
     tunnel::IpsecHostOptions host_options;
-    host_options.protocol_50 = may_send_protocol_50();
+    host_options.protocol_50 = protocol_50 = may_send_protocol_50();
     if (absl::Status status = make_connections(host_options); !status.ok()) return status;
     if (absl::Status status = open_key_log(host_options.engine); !status.ok()) return status;
     if (absl::Status status = open_inner(host_options); !status.ok()) return status;
@@ -88,24 +90,50 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   }
 
   absl::Status make_connections(tunnel::IpsecHostOptions& out) {
-    auto credentials = IpsecCredentials::load(options);
-    if (!credentials.ok()) return credentials.status();
-    const EapSurroundings around{.random = &environment.random, .clock = &environment.clock};
-    bool found = settings.initiate.empty();
-    for (const IpsecConnection& connection : options.connections) {
-      auto made = make_connection(options, *credentials, around, connection);
-      if (!made.ok()) return made.status();
-      if (!out.protocol_50) (*made)->force_encapsulation = true;
-      found = found || connection.name == settings.initiate;
-      if (settings.respond) out.connections.push_back(*made);
-      connections[connection.name] = std::move(*made);
+    auto made = read_connections();
+    if (!made.ok()) return made.status();
+    connections = std::move(*made);
+    if (!settings.initiate.empty() && !connections.contains(settings.initiate)) {
+      return absl::NotFoundError("there is no connection \"" + settings.initiate + "\"");
     }
-    if (!found) return absl::NotFoundError("there is no connection \"" + settings.initiate + "\"");
+    out.connections = served();
     auto pools = make_pools(options);
     if (!pools.ok()) return pools.status();
     out.pools = std::move(*pools);
     out.port = settings.port.value_or(settings.respond ? 500 : 0);
     out.nat_port = settings.nat_port.value_or(settings.respond ? 4500 : 0);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Connections> read_connections() const {
+    auto credentials = IpsecCredentials::load(options);
+    if (!credentials.ok()) return credentials.status();
+    const EapSurroundings around{.random = &environment.random, .clock = &environment.clock};
+    Connections out;
+    for (const IpsecConnection& connection : options.connections) {
+      auto made = make_connection(options, *credentials, around, connection);
+      if (!made.ok()) return made.status();
+      if (!protocol_50) (*made)->force_encapsulation = true;
+      out[connection.name] = std::move(*made);
+    }
+    return out;
+  }
+
+  // In the order of the configuration.
+  std::vector<ike::ConnectionPtr> served() const {
+    std::vector<ike::ConnectionPtr> out;
+    for (const IpsecConnection& connection : options.connections) {
+      if (settings.respond) out.push_back(connections.at(connection.name));
+    }
+    return out;
+  }
+
+  absl::Status reload() {
+    auto made = read_connections();
+    if (!made.ok()) return made.status();
+    connections = std::move(*made);
+    host->set_connections(served());
+    for (auto& [name, client] : clients) client.set_connection(connections.at(name));
     return absl::OkStatus();
   }
 
@@ -319,7 +347,8 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
   IpsecSettings settings;
   Handlers handlers;
   std::FILE* key_log = nullptr;
-  std::map<std::string, ike::ConnectionPtr> connections;
+  bool protocol_50 = false;  // ESP may go without UDP
+  Connections connections;
   struct Child {
     ike::SaId sa{};
     std::string name;
@@ -381,6 +410,8 @@ std::size_t Ipsec::rekey_all() {
   for (const ike::SaId sa : sas) (void)parts_->host->rekey(sa);
   return sas.size();
 }
+
+absl::Status Ipsec::reload() { return parts_->reload(); }
 
 void Ipsec::stop(Duration grace, absl::AnyInvocable<void()> done) {
   parts_->watch.reset();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ipsec_signatures.h"
 #include "winze/base/status.h"
 
 namespace winze::node {
@@ -73,6 +74,7 @@ absl::StatusOr<ike::ChildConfigPtr> make_child(const IpsecConnection& connection
   out->life_bytes = child.life_bytes;
   out->rekey_packets = child.rekey_packets;
   out->life_packets = child.life_packets;
+  out->inactivity = child.inactivity;
   out->replay_window = child.replay_window;
   out->pad_payload_to = child.tfc_padding;
   out->copy_ecn = child.copy_ecn;
@@ -96,31 +98,44 @@ std::vector<Prefix> prefixes_of(const std::vector<std::string>& addresses) {
   return out;
 }
 
-absl::Status check_method(const IpsecAuth& auth) {
-  if (auth.signatures.empty()) return absl::OkStatus();
-  return invalid(auth.path + ".auth", "\"pubkey\" is wanted: the certificate says what kind of key it has");
+absl::StatusOr<SignatureLimits> limits_of(const IpsecAuth& auth) {
+  if (auth.signatures.empty()) return SignatureLimits();
+  auto out = parse_signatures(auth.signatures);
+  if (!out.ok()) return invalid(auth.path + ".auth", message_of(out.status()));
+  return out;
 }
 
 // Our certificate, which the gateway's end of EAP shows too.
 absl::Status set_certificate(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
-  if (absl::Status status = check_method(from); !status.ok()) return status;
+  const auto limits = limits_of(from);
+  if (!limits.ok()) return limits.status();
   out.method = ike::AuthMethod::kPublicKey;
+  out.schemes = limits->schemes;
   auto identity = credentials.identity(from, from.id);
   if (!identity.ok()) return identity.status();
   const auto subject = (*identity)->chain.front().subject();
   if (from.id.empty()) out.id = {ike::IdentityType::kDistinguishedName, {subject.begin(), subject.end()}};
   out.certificate = std::move(*identity);
+  const auto can = [&](SignatureScheme scheme) { return out.certificate->key->public_key().can(scheme); };
+  if (!out.schemes.empty() && std::ranges::none_of(out.schemes, can)) {
+    return invalid(from.path + ".auth", "the key, " + out.certificate->key->public_key().to_string() +
+                                            ", makes no such signature: \"" + from.signatures + "\"");
+  }
   return absl::OkStatus();
 }
 
 absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& from, ike::RemoteAuth& out) {
-  if (absl::Status status = check_method(from); !status.ok()) return status;
+  auto limits = limits_of(from);
+  if (!limits.ok()) return limits.status();
   out.method = ike::AuthMethod::kPublicKey;
+  out.schemes = std::move(limits->schemes);
+  out.chain_schemes = std::move(limits->chain_schemes);
+  out.min_rsa_bits = std::max(out.min_rsa_bits, limits->min_rsa_bits);
+  out.min_ecdsa_bits = limits->min_ecdsa_bits;
   auto verifier = credentials.verifier(from);
   if (!verifier.ok()) return verifier.status();
   out.verifier = std::move(*verifier);
-  const bool strict = from.revocation == IpsecAuth::Revocation::kStrict;
-  out.revocation = strict ? Revocation::kStrict : Revocation::kIfKnown;
+  out.revocation = from.revocation;
   return absl::OkStatus();
 }
 
@@ -225,10 +240,11 @@ absl::StatusOr<std::shared_ptr<ike::Connection>> make_connection(const IpsecOpti
   out->follow_redirects = from.follow_redirects;
   out->ask_authorize = out->ask_authorize || !from.redirect_to.empty();
   out->fragmentation = from.fragmentation != IpsecConnection::Fragmentation::kNo;
-  out->childless = from.childless != IpsecConnection::Childless::kNever;
+  out->childless = from.childless;
   out->unique = from.unique;
   out->send_certificate = from.send_cert;
   out->request_certificates = from.send_certreq;
+  out->signature_authentication = from.signature_authentication;
   set_configuration(options, from, *out);
   if (absl::Status status = set_ppks(options, from, *out); !status.ok()) return status;
   return out;

@@ -24,6 +24,15 @@ std::optional<std::vector<std::uint8_t>> read(const fs::path& file) {
   return std::vector<std::uint8_t>(std::istreambuf_iterator<char>(in), {});
 }
 
+absl::Status read_all(const std::vector<fs::path>& files, std::vector<std::vector<std::uint8_t>>& out) {
+  for (const fs::path& file : files) {
+    auto bytes = read(file);
+    if (!bytes) return absl::NotFoundError(file.string() + " cannot be read");
+    out.push_back(std::move(*bytes));
+  }
+  return absl::OkStatus();
+}
+
 // In the order of their names.
 std::vector<fs::path> files_in(const fs::path& folder) {
   std::vector<fs::path> out;
@@ -65,16 +74,21 @@ absl::Status IpsecCredentials::load_authorities(const IpsecOptions& options) {
     authorities_.insert(authorities_.end(), found->begin(), found->end());
   }
   std::vector<fs::path> lists = directory_.empty() ? std::vector<fs::path>() : files_in(root / "x509crl");
+  std::vector<fs::path> responses;
+  const auto add = [](const std::vector<std::string>& uris, std::vector<fs::path>& out) {
+    for (const std::string& uri : uris) out.emplace_back(uri.substr(std::string_view("file://").size()));
+  };
   for (const IpsecAuthority& authority : options.authorities) {
-    for (const std::string& uri : authority.crl_uris)
-      lists.emplace_back(uri.substr(std::string_view("file://").size()));
+    add(authority.crl_uris, lists);
+    add(authority.ocsp_uris, responses);
+    if (!authority.fetched && authority.crl_uris.empty() && authority.ocsp_uris.empty()) continue;
+    auto found = read_certificates(root / "x509ca" / authority.cacert);
+    if (!found.ok()) return found.status();
+    informed_.insert(informed_.end(), found->begin(), found->end());
   }
-  for (const fs::path& file : lists) {
-    auto bytes = read(file);
-    if (!bytes) return absl::NotFoundError(file.string() + " cannot be read");
-    crls_.push_back(std::move(*bytes));
-  }
-  return absl::OkStatus();
+  absl::Status status = read_all(lists, crls_);
+  if (status.ok()) status = read_all(responses, ocsp_responses_);
+  return status;
 }
 
 void IpsecCredentials::load_keys(const IpsecOptions& options) {
@@ -163,10 +177,11 @@ absl::StatusOr<std::shared_ptr<const CertificateVerifier>> IpsecCredentials::ver
   if (roots.empty()) roots = authorities_;
   if (roots.empty()) return invalid(remote.path, "no authority is trusted: put its certificate into x509ca");
   auto out = std::make_shared<CertificateVerifier>(std::move(roots));
-  for (const auto& crl : crls_) {
-    if (absl::Status status = out->add_crl(crl); !status.ok())
-      return invalid(remote.path, std::string(message_of(status)));
-  }
+  absl::Status status;
+  for (const auto& crl : crls_) status.Update(out->add_crl(crl));
+  for (const auto& response : ocsp_responses_) status.Update(out->add_ocsp_response(response));
+  if (!status.ok()) return invalid(remote.path, std::string(message_of(status)));
+  for (const Certificate& authority : informed_) out->expect_revocation_of(authority);
   return out;
 }
 

@@ -33,7 +33,8 @@ class IpsecCredentials {
 
   std::string directory_;
   std::vector<Certificate> authorities_;
-  std::vector<std::vector<std::uint8_t>> crls_;
+  std::vector<Certificate> informed_;  // authorities whose CRLs or OCSP responses are to be had
+  std::vector<std::vector<std::uint8_t>> crls_, ocsp_responses_;
   std::vector<PrivateKeyPtr> keys_;
   std::string unread_;  // what was wrong with keys
 };

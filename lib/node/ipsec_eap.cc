@@ -107,7 +107,7 @@ absl::StatusOr<eap::TlsOptions> tls_options(const IpsecCredentials& credentials,
   out.identity = **shown;
   out.verifier = std::move(*verifier);
   out.clock = std::shared_ptr<const WallClock>(std::shared_ptr<void>(), clock);  // it is the host's
-  out.revocation = believed.revocation == IpsecAuth::Revocation::kStrict ? Revocation::kStrict : Revocation::kIfKnown;
+  out.revocation = believed.revocation;
   out.legacy = legacy;
   return out;
 }

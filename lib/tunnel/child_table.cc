@@ -119,7 +119,12 @@ void ChildTable::migrate(const ike::Migrated& event) {
     if (entry == children_.end()) continue;
     esp::Child& child = *entry->second.child;
     child.set_how(moved.how);
-    if (const esp::OutboundSa* sa = child.outbound()) child.path = path_of(event.path, *sa, moved.how);
+    const esp::OutboundSa* const sa = child.outbound();
+    if (sa == nullptr) continue;
+    const esp::Path before = child.path;
+    child.path = path_of(event.path, *sa, moved.how);
+    child.path.last_sent = before.last_sent;
+    child.path.last_heard = before.last_heard;
   }
 }
 
@@ -159,6 +164,13 @@ TimePoint ChildTable::last_heard(ike::SaId sa) const {
   if (children == of_sa_.end()) return last;
   for (const ike::ChildId id : children->second) last = std::max(last, children_.at(id).child->path.last_heard);
   return last;
+}
+
+TimePoint ChildTable::last_traffic(ike::ChildId child) const {
+  const auto entry = children_.find(child);
+  if (entry == children_.end()) return {};
+  const esp::Path& path = entry->second.child->path;
+  return std::max(path.last_sent, path.last_heard);
 }
 
 }  // namespace winze::tunnel

@@ -37,6 +37,8 @@ class ChildTable {
   std::optional<ChildCounters> counters(ike::ChildId child) const;
   // When the newest packet of an SA's children came; long past: none has.
   TimePoint last_heard(ike::SaId sa) const;
+  // When the newest packet of a child passed, either way.
+  TimePoint last_traffic(ike::ChildId child) const;
   std::size_t size() const { return children_.size(); }
 
  private:

@@ -223,6 +223,7 @@ void IpsecClient::on_event(const ike::Event& event) {
 
 void IpsecClient::on_network_changed() { state_->on_network_changed(); }
 void IpsecClient::close() { state_->close(); }
+void IpsecClient::set_connection(ike::ConnectionPtr connection) { state_->options.connection = std::move(connection); }
 std::optional<ike::SaId> IpsecClient::sa() const { return state_->sa; }
 
 }  // namespace winze::tunnel

@@ -53,6 +53,7 @@ struct IpsecHost::State : std::enable_shared_from_this<State> {
       });
     };
     engine_options.last_heard = [this](ike::SaId sa) { return children->last_heard(sa); };
+    engine_options.last_traffic = [this](ike::ChildId child) { return children->last_traffic(child); };
     engine.emplace(std::move(engine_options), environment.random);
     plane.emplace(environment, std::move(inner), options.plane, [this](std::error_code error) { fail(error); });
     RawCarriers raw;

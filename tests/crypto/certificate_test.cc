@@ -312,6 +312,55 @@ TEST_CASE("certificate: revocation") {
   }
 }
 
+TEST_CASE("certificate: revocation that is wanted where there is word of it") {
+  const auto judge = [](const CertificateVerifier& verifier, std::string_view presented, UnixTime now) {
+    return verifier.verify(load_all(presented), {.now = now, .revocation = Revocation::kIfUri});
+  };
+  const CertificateVerifier told(load_all("told"));
+  for (const std::string name : {"where_crl", "where_ocsp", "where_issuer"}) {
+    CAPTURE(name);
+    const auto path = judge(told, name, load(name).not_before() + kHour);
+    CHECK(path.ok() == (name == "where_issuer"));
+    if (!path.ok()) CHECK(message_of(path.status()).find("no fresh CRL or OCSP response") != std::string_view::npos);
+  }
+  CertificateVerifier verifier(load_all("root"));
+  CHECK(judge(verifier, "server sub", made() + kHour).ok());
+  verifier.expect_revocation_of(load("sub"));
+  CHECK_FALSE(judge(verifier, "server sub", made() + kHour).ok());
+  REQUIRE(verifier.add_ocsp_response(test::bytes_of("x509/ocsp_good.der")).ok());
+  CHECK(judge(verifier, "server sub", made() + kHour).ok());
+  CHECK_FALSE(judge(verifier, "client sub", made() + kHour).ok());
+}
+
+TEST_CASE("certificate: limits of signatures and of keys") {
+  using enum SignatureScheme;
+  struct Row {
+    const char* presented;
+    std::vector<SignatureScheme> schemes;
+    unsigned rsa, ecdsa;
+    const char* says;
+  };
+  for (const Row& row : {
+           Row{"server sub", {kEcdsaSha256}, 2048, 256, nullptr},
+           Row{"server sub", {kEcdsaSha384, kRsaPkcs1Sha256}, 2048, 0, "another scheme"},
+           Row{"server sub", {}, 2048, 384, "384 bits are the least"},
+           Row{"rsa sub", {}, 2048, 0, nullptr},
+           Row{"rsa sub", {}, 3072, 0, "3072 are the least"},
+       }) {
+    CAPTURE(row.presented);
+    const CertificateVerifier verifier(load_all("root"));
+    for (const bool legacy : {false, true}) {
+      const auto path = verifier.verify(load_all(row.presented), {.now = made() + kHour,
+                                                                  .min_rsa_bits = row.rsa,
+                                                                  .min_ecdsa_bits = row.ecdsa,
+                                                                  .schemes = row.schemes,
+                                                                  .legacy = legacy});
+      CHECK(path.ok() == (row.says == nullptr));
+      if (row.says != nullptr) CHECK(message_of(path.status()).find(row.says) != std::string_view::npos);
+    }
+  }
+}
+
 TEST_CASE("certificate: malformed CRLs and OCSP responses") {
   CertificateVerifier verifier(load_all("root"));
   const Bytes response = test::bytes_of("x509/ocsp_delegated.der");

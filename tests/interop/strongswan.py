@@ -138,6 +138,7 @@ class Pki:
 
     def _key(self, name):
         kinds = {"ec": ("EC", "-pkeyopt", "ec_paramgen_curve:P-256"), "ec384": ("EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+                 "ec521": ("EC", "-pkeyopt", "ec_paramgen_curve:P-521"),
                  "rsa": ("RSA", "-pkeyopt", "rsa_keygen_bits:2048"), "ed25519": ("ED25519",)}
         self._openssl("genpkey", "-algorithm", *kinds[self.kind], "-out", self._path("private", name))
 

@@ -2,8 +2,10 @@
 #include "winze/node/ipsec.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <asio/io_context.hpp>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -208,6 +210,70 @@ TEST_CASE("EAP that is not safe, or not whole, is refused before anything is sen
   }
   const absl::Status nobody = Ipsec::check(read(gateway_text(kServer, "auth = eap-mschapv2", "")));
   CHECK_MESSAGE(std::string(message_of(nobody)).find("nobody could come in") != std::string::npos, message_of(nobody));
+}
+
+TEST_CASE("responses of OCSP are read from files, and read again at reload") {
+  const auto response = std::filesystem::temp_directory_path() / ("winze-ocsp-" + std::to_string(::getpid()) + ".der");
+  const auto put = [&](const std::string& name) {
+    std::filesystem::copy_file(file(name), response, std::filesystem::copy_options::overwrite_existing);
+  };
+  put("ocsp_good.der");  // says nothing of the client
+  const std::string lists = "authorities { ca { crl_uris = file://" + file("root_crl.pem") +
+                            " }\n between { ocsp_uris = file://" + response.string() + " } }\n";
+  const std::string who = "auth = pubkey\n id = alice@example.org\n";
+  World world;
+  End gateway(world.environment, gateway_text(kServer, who + "revocation = strict", "") + lists);
+  const auto come = [&] {
+    End client(world.environment,
+               client_text(gateway.ipsec->host().nat_local().port, who + kClientCert,
+                           "auth = pubkey\n id = gw.example.org", ""),
+               "home");
+    CHECK(world.until([&] { return client.ended || client.children != 0; }));
+    return client.children;
+  };
+  CHECK(come() == 0);
+  CHECK(gateway.log.find("no fresh CRL or OCSP response") != std::string::npos);
+  put("ocsp_other.der");
+  REQUIRE(gateway.ipsec->reload().ok());
+  CHECK(come() == 1);
+  std::filesystem::remove(response);
+  CHECK_FALSE(gateway.ipsec->reload().ok());
+  CHECK(come() == 1);
+}
+
+TEST_CASE("what is signed, and how, is as auth says") {
+  struct Row {
+    std::string local, remote;
+    const char* says;  // of the gateway or its check; null: it comes up
+  };
+  for (const Row& row : {
+           Row{"ike:ecdsa-sha384", "ecdsa-256-sha256", nullptr},
+           Row{"pubkey", "pubkey-sha256", nullptr},
+           Row{"pubkey", "ecdsa-384", "384 bits are the least"},
+           Row{"pubkey", "ike:pubkey-sha512", "it signs by ECDSA with SHA-256, which is not taken here"},
+           Row{"pubkey", "rsa", "it is signed by another scheme than is taken here"},
+       }) {
+    CAPTURE(row.remote);
+    World world;
+    const std::string gateway_auth = "auth = " + row.local + "\n id = gw.example.org\n certs = " + file("server.pem");
+    End gateway(world.environment, gateway_text(gateway_auth, "auth = " + row.remote, ""));
+    End client(
+        world.environment,
+        client_text(gateway.ipsec->host().nat_local().port, "auth = pubkey\n id = alice@example.org\n" + kClientCert,
+                    "auth = pubkey\n id = gw.example.org", ""),
+        "home");
+    CHECK(world.until([&] { return client.ended || client.children != 0; }));
+    CHECK(client.children == (row.says == nullptr));
+    CAPTURE(gateway.log);
+    if (row.says != nullptr) CHECK(gateway.log.find(row.says) != std::string::npos);
+  }
+  const auto check = [](const std::string& auth) {
+    return std::string(message_of(Ipsec::check(read(
+        gateway_text("auth = " + auth + "\n id = gw.example.org\n certs = " + file("server.pem"), "auth = psk", "")))));
+  };
+  CHECK(check("rsa").find("the key, ECDSA P-256, makes no such signature: \"rsa\"") != std::string::npos);
+  CHECK(check("pubkey-sha3").find("connections.gw.local.auth: \"sha3\" says nothing of signatures") !=
+        std::string::npos);
 }
 
 }  // namespace

@@ -92,15 +92,19 @@ enum class CertificateUse : std::uint8_t {
 enum class Revocation : std::uint8_t {
   kIgnored,
   kIfKnown,  // what is known to be revoked is refused; stale or missing information is none
-  kStrict,   // a CRL or an OCSP response that is fresh and good must be there for each certificate below the root
+  // As kStrict for each certificate that says where information about it is to be had (a CRL's or an OCSP responder's
+  // address), or whose issuer is known to give any (expect_revocation_of()); as kIfKnown for others.
+  kIfUri,
+  kStrict,  // a CRL or an OCSP response that is fresh and good must be there for each certificate below the root
 };
 
 struct ChainPolicy {
   UnixTime now = 0;
   CertificateUse use = CertificateUse::kServer;
   Revocation revocation = Revocation::kIfKnown;
-  unsigned min_rsa_bits = 2048;
-  bool legacy = false;  // also takes SHA-1 in signatures, and RSA keys of 1024 bits
+  unsigned min_rsa_bits = 2048, min_ecdsa_bits = 0;
+  std::span<const SignatureScheme> schemes;  // how certificates may be signed; empty: in any way that is strong
+  bool legacy = false;                       // also takes SHA-1 in signatures, and RSA keys of 1024 bits
 };
 
 // Holds the roots and what is known of revocations. Belongs to one executor; verify() changes nothing.
@@ -118,6 +122,8 @@ class CertificateVerifier {
   absl::Status add_crl(std::span<const std::uint8_t> pem_or_der);
   // DER of an OCSPResponse (RFC 6960), signed by the issuer or by whom the issuer has named for it.
   absl::Status add_ocsp_response(std::span<const std::uint8_t> der);
+  // There is information about what this authority has issued, here or elsewhere.
+  void expect_revocation_of(const Certificate& authority);
 
   // Follows `presented` (the peer's own first, then others in any order, at most kMaxPresented) up to a root. The chain
   // from the own one to the root, or an error that says which certificate is the matter, and why.

@@ -59,6 +59,9 @@ class Ipsec {
   const std::string& interface() const;  // empty without one
   // Of every tunnel that is up: the children, then the IKE SAs. Returns how many IKE SAs there are.
   std::size_t rekey_all();
+  // Reads certificates, keys, CRLs and OCSP responses again. What begins from now on goes by them; an error leaves all
+  // as it was.
+  absl::Status reload();
   // Closes every tunnel in order; `done` at the latest `grace` after now.
   void stop(Duration grace, absl::AnyInvocable<void()> done);
 

@@ -11,6 +11,7 @@
 #include "winze/base/address.h"
 #include "winze/base/secret.h"
 #include "winze/base/time.h"
+#include "winze/crypto/certificate.h"
 #include "winze/proto/ike/config.h"
 #include "winze/proto/ip/selector.h"
 
@@ -27,14 +28,14 @@ struct IpsecAuth {
   std::string name;  // behind "local" or "remote"
   std::uint32_t round = 0;
   Method method = Method::kPubkey;
-  std::string signatures;            // "rsa", "ecdsa-sha384": what follows "pubkey" in strongSwan's words; empty: any
+  std::string signatures;            // "rsa-3072-sha256", "ike:rsa/pss-sha384", in strongSwan's words; empty: any
   std::string eap;                   // "mschapv2", "tls", "md5", "gtc"; empty: any
   std::string id;                    // empty: local: the certificate's subject or the address; remote: any
   std::string eap_id;                // local: the answer to EAP-Identity; remote: whom EAP has to prove; empty: id
   std::string aaa_id;                // local, EAP-TLS: the name of the server that EAP talks to; empty: the gateway's
   std::vector<std::string> certs;    // files: absolute, or in "x509" of the directory
   std::vector<std::string> cacerts;  // remote: roots that must be above the peer's certificate, in "x509ca"
-  enum class Revocation { kRelaxed, kIfUri, kStrict } revocation = Revocation::kRelaxed;
+  Revocation revocation = Revocation::kIfKnown;  // "relaxed"
 };
 
 // A traffic selector; dynamic: the virtual address, or the address of that end.
@@ -60,6 +61,7 @@ struct IpsecChild {
   // What follows when the peer has ended it, or has vanished; none: as IpsecSettings::keep says.
   std::optional<Start> close_action;
   std::optional<Start> dpd_action;  // "clear" is none, "restart" is start
+  Duration inactivity{0};           // closed when nothing has passed for so long; 0: never
   std::uint32_t replay_window = 64;
   std::uint16_t tfc_padding = 0;
   bool copy_ecn = true;
@@ -83,7 +85,7 @@ struct IpsecConnection {
   bool mobike = true;
   Duration dpd_delay{0};  // 0: no probes
   enum class Fragmentation { kYes, kAccept, kForce, kNo } fragmentation = Fragmentation::kYes;
-  enum class Childless { kAllow, kPrefer, kForce, kNever } childless = Childless::kAllow;
+  ike::Childless childless = ike::Childless::kAllow;
   bool send_certreq = true;
   ike::SendCertificate send_cert = ike::SendCertificate::kIfAsked;
   std::uint32_t keyingtries = 1;  // 0: without end
@@ -104,7 +106,8 @@ struct IpsecConnection {
   // An address or a name, to which clients are sent on once they have proved themselves; who does not follow is
   // refused. Empty: they stay.
   std::string redirect_to;
-  // charon's own, of strongswan.conf: a request is repeated after so long, then after `base` times that, ...
+  bool signature_authentication = true;  // RFC 7427; charon's own, of strongswan.conf, as what follows
+  // A request is repeated after so long, then after `base` times that, ...
   Duration retransmit_timeout = std::chrono::seconds(4);
   double retransmit_base = 1.8;
   std::uint32_t retransmit_tries = 5;
@@ -139,8 +142,10 @@ struct IpsecKeyFile {
 struct IpsecAuthority {
   std::string path;
   std::string name;
-  std::string cacert;                 // in "x509ca"
-  std::vector<std::string> crl_uris;  // "file:" only: nothing is fetched
+  std::string cacert;                  // in "x509ca"
+  std::vector<std::string> crl_uris;   // "file:" only: nothing is fetched
+  std::vector<std::string> ocsp_uris;  // the same: responses of OCSP, in DER
+  bool fetched = false;                // there are others, which would have to be fetched
 };
 
 struct IpsecOptions {

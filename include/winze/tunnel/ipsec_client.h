@@ -53,6 +53,8 @@ class IpsecClient {
   // another of its addresses where it is not, of the other IP version perhaps, and also for those that it has told.
   void on_network_changed();
   void close();
+  // For the next time that it begins.
+  void set_connection(ike::ConnectionPtr connection);
 
   std::optional<ike::SaId> sa() const;  // of the tunnel, or of the attempt
 

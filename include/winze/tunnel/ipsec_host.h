@@ -52,8 +52,8 @@ struct IpsecHostOptions {
   // Addresses for the clients of a connection with `pool`, by the connection's name: the first pool of a version that
   // has one left. Connections that are not here ask Hooks::addresses.
   std::map<std::string, std::vector<std::shared_ptr<AddressPool>>> pools;
-  // Its `connections` are those above, its `wake` and `last_heard` are the host's, and its `wall_clock` the
-  // environment's if null.
+  // Its `connections` are those above, its `wake`, `last_heard` and `last_traffic` are the host's, and its `wall_clock`
+  // the environment's if null.
   ike::EngineOptions engine = {};
   // Keepalives are the engine's: only from behind a NAT.
   DataPlaneOptions plane{.keepalive = Duration(0)};

@@ -26,7 +26,8 @@ std::uint16_t hash_number(SignatureScheme scheme) {
   }
 }
 
-std::optional<SignatureMethod> old_method(KeyType type, bool legacy) {
+// Before RFC 7427 each kind of key had one method; Ed25519 has none.
+std::optional<SignatureMethod> old_method(KeyType type) {
   switch (type) {
     case KeyType::kEcdsaP256:
       return SignatureMethod{kEcdsa256, SignatureScheme::kEcdsaSha256};
@@ -35,13 +36,15 @@ std::optional<SignatureMethod> old_method(KeyType type, bool legacy) {
     case KeyType::kEcdsaP521:
       return SignatureMethod{kEcdsa521, SignatureScheme::kEcdsaSha512};
     case KeyType::kRsa:
-      if (legacy) return SignatureMethod{kRsaSha1, SignatureScheme::kRsaPkcs1Sha1};
-      break;
+      return SignatureMethod{kRsaSha1, SignatureScheme::kRsaPkcs1Sha1};
     case KeyType::kEd25519:
       break;
   }
   return std::nullopt;
 }
+
+constexpr std::string_view kWaysOut =
+    "take an ECDSA certificate, or allow it: \"legacy = yes\" in the connection, or \"auth = rsa-sha1-sha256\"";
 
 std::size_t coordinate_size(KeyType type) {
   return type == KeyType::kEcdsaP256 ? 32 : type == KeyType::kEcdsaP384 ? 48 : 66;
@@ -68,13 +71,28 @@ void write_hashes(PayloadWriter& out) {
   write_notify(out, notify::kSignatureHashAlgorithms, numbers);
 }
 
-std::optional<SignatureMethod> choose_signature(const PrivateKey& key, const HashNumbers& peer, bool legacy) {
-  if (peer.empty()) return old_method(key.public_key().type(), legacy);
-  for (const SignatureScheme scheme : key.schemes()) {
-    if (is_legacy(scheme) && !legacy) continue;
-    if (std::ranges::find(peer, hash_number(scheme)) != peer.end()) return SignatureMethod{kDigital, scheme};
+bool SignatureRule::allows(SignatureScheme scheme) const noexcept {
+  if (schemes.empty()) return legacy || !is_legacy(scheme);
+  return std::ranges::find(schemes, scheme) != schemes.end();
+}
+
+absl::StatusOr<SignatureMethod> choose_signature(const PrivateKey& key, const HashNumbers& peer,
+                                                 const SignatureRule& rule) {
+  if (peer.empty()) {
+    const auto method = old_method(key.public_key().type());
+    if (method && rule.allows(method->scheme)) return *method;
+    if (method && method->method == kRsaSha1) {
+      return absl::UnimplementedError("the peer, as Windows does, knows signatures of RSA keys with SHA-1 only; " +
+                                      std::string(kWaysOut));
+    }
+    return absl::UnimplementedError("the peer does not speak RFC 7427, and takes no signature that the key may make");
   }
-  return std::nullopt;
+  const auto own = key.schemes();
+  for (const SignatureScheme scheme : rule.schemes.empty() ? own : rule.schemes) {
+    const bool can = std::ranges::find(own, scheme) != own.end() && rule.allows(scheme);
+    if (can && std::ranges::find(peer, hash_number(scheme)) != peer.end()) return SignatureMethod{kDigital, scheme};
+  }
+  return absl::UnimplementedError("the peer takes no signature that the key may make");
 }
 
 std::vector<std::uint8_t> encode_signature(const SignatureMethod& method, const PublicKey& key, Bytes signature) {
@@ -91,19 +109,37 @@ std::vector<std::uint8_t> encode_signature(const SignatureMethod& method, const 
   return data;
 }
 
-bool verify_signature(const AuthView& auth, const PublicKey& key, Bytes octets, bool legacy) {
-  if (auth.method == kDigital) {
-    Reader in(auth.data);
-    const std::size_t size = in.u8();
-    const auto scheme = parse_algorithm_identifier(in.bytes(size));
-    if (!in.ok() || !scheme || (is_legacy(*scheme) && !legacy)) return false;
-    return key.can(*scheme) && key.verify(*scheme, octets, in.rest());
+namespace {
+
+std::optional<std::pair<SignatureScheme, Bytes>> signature_of(const AuthView& auth, const PublicKey& key) {
+  if (auth.method != kDigital) {
+    const auto method = old_method(key.type());
+    if (!method || method->method != auth.method) return std::nullopt;
+    return std::pair(method->scheme, auth.data);
   }
-  const auto method = old_method(key.type(), legacy);
-  if (!method || method->method != auth.method) return false;
-  if (auth.method == kRsaSha1) return key.verify(method->scheme, octets, auth.data);
-  if (auth.data.size() != 2 * coordinate_size(key.type())) return false;
-  return key.verify(method->scheme, octets, ecdsa_from_fixed(auth.data));
+  Reader in(auth.data);
+  const std::size_t size = in.u8();
+  const auto scheme = parse_algorithm_identifier(in.bytes(size));
+  if (!in.ok() || !scheme) return std::nullopt;
+  return std::pair(*scheme, in.rest());
+}
+
+}  // namespace
+
+absl::Status verify_signature(const AuthView& auth, const PublicKey& key, Bytes octets, const SignatureRule& rule) {
+  const auto wrong = [](const std::string& why) { return absl::UnauthenticatedError(why); };
+  const auto made = signature_of(auth, key);
+  if (!made || !key.can(made->first)) return wrong("its signature is of a kind that is not known, or not its key's");
+  const auto [scheme, signature] = *made;
+  if (!rule.allows(scheme)) {
+    const std::string text = "it signs by " + std::string(to_string(scheme)) + ", which is not taken here";
+    return wrong(is_legacy(scheme) ? text + "; " + std::string(kWaysOut) : text);
+  }
+  const bool fixed = auth.method == kEcdsa256 || auth.method == kEcdsa384 || auth.method == kEcdsa521;
+  if (fixed && signature.size() != 2 * coordinate_size(key.type())) return wrong("its signature is not right");
+  const bool right =
+      fixed ? key.verify(scheme, octets, ecdsa_from_fixed(signature)) : key.verify(scheme, octets, signature);
+  return right ? absl::OkStatus() : wrong("its signature is not right");
 }
 
 absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown, const Identity& identity,

@@ -5,7 +5,8 @@
 //   methods 9 to 11: ECDSA on P-256, P-384, P-521; r | s
 #pragma once
 
-#include <optional>
+#include <absl/status/statusor.h>
+
 #include <span>
 #include <string>
 #include <vector>
@@ -25,10 +26,19 @@ struct SignatureMethod {
   std::uint8_t method = 0;
   SignatureScheme scheme{};
 };
-// How `key` signs for this peer; none: it has nothing that the peer takes.
-std::optional<SignatureMethod> choose_signature(const PrivateKey& key, const HashNumbers& peer, bool legacy);
+// Which schemes a connection lets an end sign with.
+struct SignatureRule {
+  std::span<const SignatureScheme> schemes;  // the best first; empty: any that is strong
+  bool legacy = false;                       // SHA-1 too
+
+  bool allows(SignatureScheme scheme) const noexcept;
+};
+
+// How `key` signs for this peer; an error says what is the matter.
+absl::StatusOr<SignatureMethod> choose_signature(const PrivateKey& key, const HashNumbers& peer,
+                                                 const SignatureRule& rule);
 std::vector<std::uint8_t> encode_signature(const SignatureMethod& method, const PublicKey& key, Bytes signature);
-bool verify_signature(const AuthView& auth, const PublicKey& key, Bytes octets, bool legacy);
+absl::Status verify_signature(const AuthView& auth, const PublicKey& key, Bytes octets, const SignatureRule& rule);
 
 // The chain that a peer showed, up to a root of ours, and for the identity that it claims; else why not.
 absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown, const Identity& identity,

@@ -44,6 +44,8 @@ std::string_view to_string(Cause cause) noexcept {
       return "no address to assign";
     case Cause::kMisbehaved:
       return "the peer broke the protocol";
+    case Cause::kInactive:
+      return "no traffic";
     case Cause::kRedirected:
       return "redirected";
     case Cause::kUnsupported:

@@ -164,7 +164,7 @@ class Responder {
     opened.shared = std::move(exchange->shared);
     opened.proposal = std::move(chosen_.proposal);
     opened.offered = contents_.offered();
-    opened.hashes = decode_hashes(contents_);
+    if (connection_->signature_authentication) opened.hashes = decode_hashes(contents_);
     open(std::move(opened), answer, out);
   }
 
@@ -186,7 +186,7 @@ class Responder {
       write_nat_detection(out, header_.spi_i, opened.spi_r, path_, connection_->force_encapsulation, host_.random);
     }
     if (opened.fragmentation) write_notify(out, notify::kFragmentationSupported);
-    if (connection_->childless) write_notify(out, notify::kChildlessSupported);
+    if (connection_->childless != Childless::kNever) write_notify(out, notify::kChildlessSupported);
     if (!opened.session) write_proofs(out, opened);
     prepend_header(answer, {.spi_i = header_.spi_i,
                             .spi_r = opened.spi_r,

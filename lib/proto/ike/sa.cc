@@ -154,13 +154,13 @@ bool Sa::rekey_child(TimePoint now, ChildId child) {
   return true;
 }
 
-bool Sa::delete_child(TimePoint now, ChildId child) {
+bool Sa::delete_child(TimePoint now, ChildId child, Cause cause) {
   if (state_ != State::kUp || child_by_id(child) == nullptr) return false;
   for (const auto& sa : children_) {
     if (sa->id != child || sa->state == ChildSa::State::kDeleting) continue;
     std::erase_if(tasks_, [&](const Task& task) { return task.spi == sa->spi_in; });
     sa->state = ChildSa::State::kDeleting;
-    queue({.kind = Task::Kind::kDeleteChild, .spi = sa->spi_in});
+    queue({.kind = Task::Kind::kDeleteChild, .spi = sa->spi_in, .cause = cause});
   }
   if (active_ && active_->task.child == child) active_->task.unwanted = true;
   pump(now);
@@ -275,7 +275,7 @@ TimePoint Sa::next_due() const {
       if (may_start(task)) next = std::min(next, task.not_before);
     }
   }
-  for (const auto& child : children_) next = std::min({next, child->rekey_at, child->expire_at});
+  for (const auto& child : children_) next = std::min({next, child->rekey_at, child->expire_at, child->idle_at});
   for (const auto& [at, inbound] : leaving_) next = std::min(next, at);
   return next;
 }
@@ -333,17 +333,20 @@ void Sa::probe(TimePoint now) {
 
 void Sa::on_child_time(TimePoint now) {
   if (state_ != State::kUp && state_ != State::kClosing) return;
-  std::vector<ChildId> rekeys;
+  std::vector<ChildId> rekeys, idle;
   std::vector<std::uint32_t> expired;
   for (const auto& child : children_) {
     if (now >= child->expire_at) {
       expired.push_back(child->spi_in);
+    } else if (now >= child->idle_at && is_idle(now, *child)) {
+      idle.push_back(child->id);
     } else if (now >= child->rekey_at) {
       child->rekey_at = kNever;
       rekeys.push_back(child->id);
     }
   }
   for (const ChildId child : rekeys) rekey_child(now, child);
+  for (const ChildId child : idle) delete_child(now, child, Cause::kInactive);
   for (const std::uint32_t spi : expired) {
     ChildSa* const child = child_by_in(spi);
     if (child == nullptr) continue;
@@ -354,6 +357,13 @@ void Sa::on_child_time(TimePoint now) {
       queue({.kind = Task::Kind::kDeleteChild, .spi = spi});
     }
   }
+}
+
+bool Sa::is_idle(TimePoint now, ChildSa& child) {
+  const TimePoint end = host_.options.last_traffic(child.id) + child.config->inactivity;
+  const bool in_use = child.state == ChildSa::State::kUp;
+  child.idle_at = in_use && end > now ? end : kNever;
+  return in_use && end <= now;
 }
 
 // --- The end

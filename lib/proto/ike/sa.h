@@ -41,7 +41,7 @@ struct ChildSa {
   ChildConfigPtr config;
   bool transport = false;
   bool sends = false;  // it is the one that is sent by
-  TimePoint rekey_at = kNever, expire_at = kNever;
+  TimePoint rekey_at = kNever, expire_at = kNever, idle_at = kNever;
   // Of a pair that the peer made in a rekey: sent by once the old one is gone (RFC 7296 section 2.8).
   std::unique_ptr<esp::SaConfig> waiting_outbound;
 };
@@ -71,7 +71,8 @@ struct Task {
   ByteVector cookie;        // COOKIE2 of a move or a check; the gateway of a redirect
   bool unwanted = false;    // the child is to go as soon as it has been rekeyed
   TimePoint not_before{};
-  unsigned attempts = 0;  // that ended with TEMPORARY_FAILURE
+  unsigned attempts = 0;               // that ended with TEMPORARY_FAILURE
+  Cause cause = Cause::kClosedByHost;  // why something is deleted
 };
 
 // What of a child SA was settled in an exchange, by either end.
@@ -258,7 +259,7 @@ class Sa : public Timed {
   bool answer(TimePoint now, QuestionId question, Answer& answer);
   bool add_child(TimePoint now, ChildConfigPtr config);
   bool rekey_child(TimePoint now, ChildId child);
-  bool delete_child(TimePoint now, ChildId child);
+  bool delete_child(TimePoint now, ChildId child, Cause cause = Cause::kClosedByHost);
   bool rekey(TimePoint now);
   bool close(TimePoint now);
   bool move(TimePoint now, const Route& route);
@@ -321,6 +322,8 @@ class Sa : public Timed {
   // off.
   bool put_off(TimePoint now, const ChildSa& pair, const Task& task);
   void on_child_time(TimePoint now);
+  // Whether no traffic has passed for too long; else when it may be so.
+  bool is_idle(TimePoint now, ChildSa& child);
   // The peer is alive.
   void heard(TimePoint now);
   void probe(TimePoint now);

@@ -89,8 +89,8 @@ bool Sa::sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof) {
   const auto& own = connection_->local.certificate;
   if (!own) return fail_to_prove(now, "the connection has no certificate"), false;
   if (!h.signing) {
-    const auto method = choose_signature(*own->key, h.peer_hashes, connection_->legacy);
-    if (!method) return fail_to_prove(now, "the peer takes no signature that the key can make"), false;
+    const auto method = choose_signature(*own->key, h.peer_hashes, {connection_->local.schemes, connection_->legacy});
+    if (!method.ok()) return fail_to_prove(now, std::string(method.status().message())), false;
     const auto signing = h.signing = std::make_shared<Signing>();
     signing->method = *method;
     own->key->sign(method->scheme, octets,
@@ -140,12 +140,13 @@ absl::Status Sa::verify_auth(const Contents& contents) const {
   const ChainPolicy policy{.now = host_.options.wall_clock->unix_now(),
                            .use = initiator_ ? CertificateUse::kServer : CertificateUse::kClient,
                            .revocation = expected.revocation,
+                           .min_rsa_bits = expected.min_rsa_bits,
+                           .min_ecdsa_bits = expected.min_ecdsa_bits,
+                           .schemes = expected.chain_schemes,
                            .legacy = connection_->legacy};
   const auto leaf = verify_chain(contents.certificates, remote_, *expected.verifier, policy);
   if (!leaf.ok()) return leaf.status();
-  return verify_signature(auth, leaf->public_key(), octets, connection_->legacy)
-             ? absl::OkStatus()
-             : absl::UnauthenticatedError("its signature is not right");
+  return verify_signature(auth, leaf->public_key(), octets, {expected.schemes, connection_->legacy});
 }
 
 // --- Initiator
@@ -185,7 +186,8 @@ void Sa::send_auth(TimePoint now) {
   if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
   if (!by_eap) write_auth(out, h.own_auth->method, h.own_auth->data);
   if (by_eap && c.local.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
-  const bool child = c.start_children != 0 && !c.children.empty();
+  const bool apart = c.childless == Childless::kForce || (c.childless == Childless::kPrefer && h.peer_childless);
+  const bool child = c.start_children != 0 && !c.children.empty() && !apart;
   if (!child && !h.peer_childless) {
     return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
   }
@@ -241,7 +243,7 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
     }
   }
   keep_ticket(now, contents);
-  for (std::size_t i = 1; i < std::min(connection_->start_children, connection_->children.size()); ++i) {
+  for (std::size_t i = h.child_spi != 0; i < std::min(connection_->start_children, connection_->children.size()); ++i) {
     queue({.kind = Task::Kind::kCreateChild, .config = connection_->children[i]});
   }
   handshake_.reset();
@@ -405,10 +407,12 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
     // No child is made for one who goes.
   } else if (no_address) {
     child.error = notify::kInternalAddressFailure;
+  } else if (!contents.offers.empty() && connection_->childless == Childless::kForce) {
+    return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA with a child at once"), notify::kInvalidSyntax);
   } else if (!contents.offers.empty()) {
     child = negotiate_child(contents, KeyExchangeRule::kIgnored, nullptr);
     if (child.waits) return;
-  } else if (!connection_->childless) {
+  } else if (connection_->childless == Childless::kNever) {
     return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA without a child"), notify::kInvalidSyntax);
   }
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);

@@ -275,6 +275,7 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
                        ? kNever
                        : now + config->rekey_time - jitter(std::min(config->rand_time, config->rekey_time / 2));
   pair->expire_at = config->life_time <= Duration::zero() ? kNever : now + config->life_time;
+  if (config->inactivity > Duration::zero() && host_.options.last_traffic) pair->idle_at = now + config->inactivity;
 
   esp::SaConfig inbound{.spi = outcome.spi_in,
                         .esn = keys->esn,

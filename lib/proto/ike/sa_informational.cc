@@ -40,7 +40,7 @@ void Sa::on_informational_response(TimePoint now, Active active, const Contents&
   switch (active.task.kind) {
     case Task::Kind::kDeleteChild:
       if (ChildSa* const child = child_by_in(active.task.spi)) {
-        remove_child(now, *child, reason(Cause::kClosedByHost, ""));
+        remove_child(now, *child, reason(active.task.cause, ""));
       }
       break;
     case Task::Kind::kDeleteIke:

@@ -51,7 +51,7 @@ void Sa::send_init(TimePoint now) {
   write_nat_detection(out, spis_.i, 0, path, connection_->force_encapsulation, host_.random);
   if (connection_->fragmentation) write_notify(out, notify::kFragmentationSupported);
   if (!resumes()) {
-    write_hashes(out);
+    if (connection_->signature_authentication) write_hashes(out);
     if (has_additional(connection_->proposals)) write_notify(out, notify::kIntermediateSupported);
     if (own_ppk(*connection_) != nullptr) write_notify(out, notify::kUsePpk);
   }
@@ -132,7 +132,7 @@ void Sa::take_answer(const Header& header, Buffer& message, const Contents& cont
   h.key_exchange.reset();
   h.response.assign(message.span().begin(), message.span().end());
   h.nonce_r.assign(contents.nonce->begin(), contents.nonce->end());
-  h.peer_hashes = decode_hashes(contents);
+  if (connection_->signature_authentication) h.peer_hashes = decode_hashes(contents);
   h.certificate_wanted = !contents.certificate_requests.empty();
   h.peer_childless = contents.has(notify::kChildlessSupported);
   spis_.r = header.spi_r;

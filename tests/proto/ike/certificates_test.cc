@@ -272,5 +272,73 @@ TEST_CASE("ike: a key that signs later is waited for, and outlives the engine if
   }
 }
 
+TEST_CASE("ike: how each end may sign, and what the other takes") {
+  using enum SignatureScheme;
+  struct Row {
+    const char* gateway;
+    std::vector<SignatureScheme> by, taken;
+    const char* says;  // of the client; null: it comes up
+  };
+  for (const Row& row : {
+           Row{"rsa", {}, {}, nullptr},
+           Row{"rsa", {kRsaPssSha512}, {}, nullptr},
+           Row{"rsa", {kRsaPssSha512, kRsaPkcs1Sha256}, {kRsaPkcs1Sha256}, "it signs by"},
+           Row{"rsa", {kRsaPkcs1Sha256}, {kRsaPkcs1Sha256}, nullptr},
+           Row{"rsa", {}, {kRsaPkcs1Sha256, kRsaPkcs1Sha512}, "it signs by"},
+           Row{"server", {}, {kEcdsaSha256}, nullptr},
+           Row{"server", {}, {kEcdsaSha384}, "it signs by"},
+           Row{"server", {kEcdsaSha384}, {kEcdsaSha384}, nullptr},
+           Row{"edward", {}, {kEd25519}, nullptr},
+       }) {
+    CAPTURE(row.gateway);
+    Ends ends(row.gateway);
+    ends.b.local.schemes = row.by;
+    ends.a.remote.schemes = row.taken;
+    IkePair pair(38, ends.options(), ends.options());
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair.a.count<Up>() == (row.says == nullptr));
+    if (row.says == nullptr) continue;
+    REQUIRE(pair.a.last<Closed>() != nullptr);
+    CHECK(pair.a.last<Closed>()->reason.text.find(row.says) != std::string::npos);
+  }
+}
+
+TEST_CASE("ike: peers that do not speak RFC 7427: methods 1 and 9 of old, and what of them needs to be allowed") {
+  using enum SignatureScheme;
+  struct Row {
+    const char* gateway;
+    bool legacy;
+    std::vector<SignatureScheme> by;
+    bool up;
+  };
+  for (const Row& row : {
+           Row{"server", false, {}, true},
+           Row{"server", false, {kEcdsaSha384}, false},
+           Row{"rsa", false, {}, false},
+           Row{"rsa", true, {}, true},
+           Row{"rsa", false, {kRsaPkcs1Sha256, kRsaPkcs1Sha1}, true},
+           Row{"rsa", true, {kRsaPkcs1Sha256}, false},
+           Row{"edward", true, {}, false},
+       }) {
+    for (const bool of_a : {true, false}) {
+      CAPTURE(row.gateway);
+      CAPTURE(of_a);
+      Ends ends(row.gateway);
+      (of_a ? ends.a : ends.b).signature_authentication = false;
+      ends.b.legacy = row.legacy;
+      ends.b.local.schemes = row.by;
+      ends.a.remote.schemes = {kEcdsaSha256, kEcdsaSha384, kEcdsaSha512, kRsaPkcs1Sha1, kEd25519};
+      IkePair pair(39, ends.options(), ends.options());
+      pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+      CHECK(pair.a.count<Up>() == row.up);
+      CHECK(pair.b.count<Up>() == row.up);
+      if (row.up) continue;
+      REQUIRE(pair.b.last<Closed>() != nullptr);
+      const std::string& text = pair.b.last<Closed>()->reason.text;
+      CHECK((text.find("legacy = yes") != std::string::npos) == (std::string_view(row.gateway) == "rsa"));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace winze::ike

@@ -173,5 +173,63 @@ TEST_CASE("ike: children say what of the inner header goes into the outer one, a
   CHECK(pair.traffic_flows());
 }
 
+TEST_CASE("ike: childless IKE SAs, as either end wants them (RFC 6023)") {
+  using enum Childless;
+  struct Row {
+    Childless a, b;
+    bool up;
+    unsigned exchanges;  // of the client that has a child: IKE_SA_INIT, IKE_AUTH, CREATE_CHILD_SA
+  };
+  for (const Row& row : {Row{kAllow, kAllow, true, 2}, Row{kPrefer, kAllow, true, 3}, Row{kPrefer, kNever, true, 2},
+                         Row{kForce, kAllow, true, 3}, Row{kForce, kNever, false, 1}, Row{kForce, kForce, true, 3},
+                         Row{kAllow, kForce, false, 2}, Row{kPrefer, kForce, true, 3}, Row{kNever, kAllow, true, 2}}) {
+    CAPTURE(static_cast<int>(row.a));
+    CAPTURE(static_cast<int>(row.b));
+    Ends ends;
+    ends.a.childless = row.a;
+    ends.b.childless = row.b;
+    IkePair pair(66);
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    CHECK(pair.a.engine.counters().sent == row.exchanges);
+    CHECK(pair.a.count<Up>() == row.up);
+    CHECK(pair.b.count<Up>() == row.up);
+    if (row.up) {
+      CHECK(pair.traffic_flows());
+    } else {
+      REQUIRE(pair.a.last<Closed>() != nullptr);
+      CHECK(pair.a.last<Closed>()->reason.cause == (row.exchanges == 1 ? Cause::kUnsupported : Cause::kRefusedByPeer));
+    }
+  }
+}
+
+TEST_CASE("ike: a child without traffic is closed, and one with traffic is not") {
+  TimePoint last{};
+  EngineOptions options;
+  options.last_traffic = [&](ChildId) { return last; };
+  Ends ends;
+  ends.a.dpd_delay = ends.b.dpd_delay = Duration(0);
+  ChildConfig idle = IkePair::child(true);
+  idle.inactivity = 100s;
+  ends.a.children = {std::make_shared<ChildConfig>(idle)};
+  IkePair pair(67, std::move(options));
+  const SaId sa = pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+  pair.run(90s);
+  last = pair.now;
+  pair.run(95s);
+  CHECK(pair.a.count<ChildDown>() == 0);
+  // A rekey is no traffic.
+  CHECK(pair.a.engine.rekey_child(pair.now, pair.a.last<ChildUp>()->child));
+  pair.run(3s);
+  REQUIRE(pair.a.count<ChildDown>() == 0);
+  pair.run(10s);
+  REQUIRE(pair.a.count<ChildDown>() == 1);
+  CHECK(pair.a.last<ChildDown>()->reason.cause == Cause::kInactive);
+  CHECK(pair.b.last<ChildDown>()->reason.cause == Cause::kClosedByPeer);
+  CHECK(pair.a.engine.info(sa)->children.empty());
+  CHECK(pair.a.engine.add_child(pair.now, sa, ends.a.children[0]));
+  pair.run(1s);
+  CHECK(pair.traffic_flows());
+}
+
 }  // namespace
 }  // namespace winze::ike

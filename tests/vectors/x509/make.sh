@@ -94,6 +94,12 @@ SIGNER=stranger crl stranger_crl root sub -crldays $days    # by another key und
 EXTENSIONS='issuingDistributionPoint=critical,@p\n[p]\nfullname=URI:http://crl.example.org/1\n' crl sub_crl_part sub "" -crldays $days
 EXTENSIONS='2.5.29.27=critical,ASN1:INTEGER:1\n' crl sub_crl_delta sub server -crldays $days
 
+# Certificates that say where to ask about them.
+cert told - "$ca"
+cert where_crl told "${leaf}crlDistributionPoints=URI:http://crl.example.org/1\n"
+cert where_ocsp told "${leaf}authorityInfoAccess=OCSP;URI:http://ocsp.example.org\n"
+cert where_issuer told "${leaf}authorityInfoAccess=caIssuers;URI:http://ca.example.org\n"
+
 # OCSP responses. ocsp NAME CA SIGNER STATUS(V or R) CERTIFICATE [openssl ocsp options]
 cert responder sub "${leaf}extendedKeyUsage=OCSPSigning\n"
 cert foreign stranger "${leaf}extendedKeyUsage=OCSPSigning\n"

@@ -34,6 +34,9 @@ struct LocalAuth {
   Secret psk;   // empty: the engine asks (AskPsk)
   // kPublicKey, and as responder with kEap for the peer. The key may sign later (EngineOptions::wake).
   std::shared_ptr<const CertificateIdentity> certificate;
+  // How it signs, the best first; empty: as the key does best. One with SHA-1 is used where it stands here, or where
+  // Connection::legacy is set.
+  std::vector<SignatureScheme> schemes;
   // kEap, as initiator. The peer proves itself before a packet of it leaves: by RemoteAuth::method, but with `eap_only`
   // (RFC 5998), which is for methods that are safe alone, and is refused with others.
   std::shared_ptr<const eap::PeerOptions> eap;
@@ -49,6 +52,9 @@ struct RemoteAuth {
   // EngineOptions::wall_clock.
   std::shared_ptr<const CertificateVerifier> verifier;
   Revocation revocation = Revocation::kIfKnown;
+  // How the peer may sign, as LocalAuth::schemes; how its certificates may be signed; and the least size of their keys.
+  std::vector<SignatureScheme> schemes, chain_schemes;
+  unsigned min_rsa_bits = 2048, min_ecdsa_bits = 0;
   // kEap, as responder: leads one conversation.
   std::function<std::unique_ptr<eap::Authenticator>()> eap;
 };
@@ -73,6 +79,8 @@ struct ChildConfig {
   Duration life_time{std::chrono::minutes(66)};
   // The same by packets and payload bytes; 0: no limit. The host tells (Engine::rekey_child).
   std::uint64_t rekey_packets = 0, life_packets = 0, rekey_bytes = 0, life_bytes = 0;
+  // Deleted when no packet has passed for so long; 0: never. Needs EngineOptions::last_traffic.
+  Duration inactivity{0};
   std::uint32_t replay_window = 64;
   std::uint16_t pad_payload_to = 0;
   // What the outer header takes of the inner one; else not ECN-capable, and DSCP 0.
@@ -98,6 +106,14 @@ enum class Unique : std::uint8_t {
   kReplace,  // the newest stays
   // From the address of the one before, a new one is taken for a reauthentication: it is let in, and the one before
   // ends ten seconds later if the peer does not end it itself.
+};
+
+// IKE SAs without a child at first (RFC 6023).
+enum class Childless : std::uint8_t {
+  kNever,   // as responder: none
+  kAllow,   // as responder: also
+  kPrefer,  // as initiator: where the responder takes them; every child is then made by an exchange of its own
+  kForce,   // no others, at either end
 };
 
 // When a certificate is shown to the peer.
@@ -128,8 +144,8 @@ struct Connection {
   std::vector<Prefix> local_addresses, remote_addresses;
   ProposalList proposals = default_proposals(Protocol::kIke);
   std::vector<ChildConfigPtr> children;
-  // Children of a client that are made at once with the IKE SA: the first of them in IKE_AUTH. Without any the IKE SA
-  // is childless (RFC 6023), which the peer must support.
+  // Children of a client that are made at once with the IKE SA: the first of them in IKE_AUTH, unless `childless` says
+  // otherwise. Without any the IKE SA is childless, which the peer must support.
   std::size_t start_children = 1;
 
   bool legacy = false;  // takes signatures with SHA-1, and RSA keys of 1024 bits
@@ -157,7 +173,9 @@ struct Connection {
   // Some clients want to see a certificate, and do not ask for it.
   SendCertificate send_certificate = SendCertificate::kAlways;
   bool request_certificates = true;
-  bool childless = true;  // as responder: takes an IKE SA without a child
+  // RFC 7427, with peers that know it; else each key has the one method that it had before.
+  bool signature_authentication = true;
+  Childless childless = Childless::kAllow;
   // As initiator: asks for tickets, each of which begins one more IKE SA without key exchange, certificates or EAP; as
   // responder: gives them (RFC 5723). What resumes a session knows what was recorded of it once SK_d is known.
   bool resumption = false;

@@ -61,6 +61,10 @@ struct EngineOptions {
   // dpd_delay after the last of them. Null: only IKE's own messages count.
   absl::AnyInvocable<TimePoint(SaId)> last_heard;
 
+  // When the newest packet of a child passed, to the peer or from it; anything long past when none has. Asked where
+  // ChildConfig::inactivity may be over.
+  absl::AnyInvocable<TimePoint(ChildId)> last_traffic;
+
   // Whoever reads these lines reads all that the SAs carry. One line of Wireshark's ikev2_decryption_table for each IKE
   // SA. Null: no keys leave the engine.
   absl::AnyInvocable<void(std::string_view line)> key_log;

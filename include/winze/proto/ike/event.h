@@ -42,6 +42,7 @@ enum class Cause : std::uint8_t {
   kAddress,         // no address could be assigned
   kMisbehaved,      // the peer broke the protocol
   kUnsupported,     // something this build or this configuration lacks
+  kInactive,        // a child without traffic (ChildConfig::inactivity)
   kRedirected,      // another gateway is to be asked: Redirected has told which
 };
 std::string_view to_string(Cause cause) noexcept;
