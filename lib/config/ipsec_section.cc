@@ -459,6 +459,17 @@ node::IpsecAuthority read_authority(ObjectReader& object, std::string name) {
   return out;
 }
 
+// Of strongswan.conf, beside swanctl's own sections.
+void read_limits(ObjectReader& object, node::IpsecLimits& out) {
+  const auto number = [&](std::string_view key, std::size_t otherwise) {
+    return static_cast<std::size_t>(object.integer(key, 0, UINT32_MAX, static_cast<std::int64_t>(otherwise)));
+  };
+  out.cookie_threshold = number("cookie_threshold", out.cookie_threshold);
+  out.cookie_threshold_ip = number("cookie_threshold_ip", out.cookie_threshold_ip);
+  out.block_threshold = number("block_threshold", out.block_threshold);
+  out.half_open_timeout = duration(object, "half_open_timeout", out.half_open_timeout);
+}
+
 void check_pools(ObjectReader& object, const IpsecOptions& options) {
   for (const IpsecConnection& connection : options.connections) {
     for (const std::string& name : connection.pools) {
@@ -486,6 +497,10 @@ void read_ipsec_keys(ObjectReader& object, IpsecOptions& out) {
       out.authorities.push_back(read_authority(entry, std::move(name)));
     });
   });
+  if (ObjectReader charon = object.object("charon"); charon.present()) {
+    read_limits(charon, out.limits);
+    charon.finish();
+  }
   check_pools(object, out);
 }
 

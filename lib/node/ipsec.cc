@@ -100,6 +100,10 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     auto pools = make_pools(options);
     if (!pools.ok()) return pools.status();
     out.pools = std::move(*pools);
+    out.engine.cookie_threshold = options.limits.cookie_threshold == 0 ? SIZE_MAX : options.limits.cookie_threshold;
+    out.engine.source_cookie_threshold = options.limits.cookie_threshold_ip;
+    out.engine.source_half_open_limit = options.limits.block_threshold;
+    out.engine.half_open_timeout = options.limits.half_open_timeout;
     out.port = settings.port.value_or(settings.respond ? 500 : 0);
     out.nat_port = settings.nat_port.value_or(settings.respond ? 4500 : 0);
     return absl::OkStatus();

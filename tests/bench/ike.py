@@ -41,6 +41,10 @@ def connection(auth):
             "children": {"net": {"local_ts": "10.2.0.0/24", "remote_ts": "10.1.0.0/24", "esp_proposals": "aes128gcm16"}}}
 
 
+# One source is all the load.
+LIMITS = "charon { cookie_threshold = 0\n cookie_threshold_ip = 0\n block_threshold = 0 }\n"
+
+
 class Responder:
     def __init__(self, name, auth, folder, pki):
         self.name, self.auth, self.folder = name, auth, folder / f"{name}-{auth}"
@@ -54,7 +58,7 @@ class Responder:
             self.running = self.swan.running
             return
         given.copy_to(self.folder)
-        (self.folder / "swanctl.conf").write_text(text)
+        (self.folder / "swanctl.conf").write_text(text + LIMITS)
         self.running = Running(["ip", "netns", "exec", self.space.name, str(BIN / "ipsec_gateway"), "-c", str(self.folder / "swanctl.conf"),
                                 "--interface", "tun"], self.folder / "log")
         deadline = time.monotonic() + 15

@@ -44,6 +44,7 @@ class Direct {
     EngineOptions made;
     if (connection) made.connections = {std::move(connection)};
     made.cookie_threshold = SIZE_MAX;
+    made.source_cookie_threshold = made.source_half_open_limit = 0;
     made.wall_clock = clock;
     return made;
   }
@@ -287,6 +288,7 @@ void tunnels_of_a_gateway(benchmark::State& state) {
     tunnel::IpsecHostOptions options{.connections = {IkePair::share(b)}, .address = *IpAddress::parse("127.0.0.1")};
     options.port = options.nat_port = 4599;
     options.engine.cookie_threshold = SIZE_MAX;
+    options.engine.source_cookie_threshold = options.engine.source_half_open_limit = 0;
     options.pools["b"].push_back(std::make_shared<tunnel::AddressPool>(*tunnel::AddressPool::parse("10.64.0.0/16")));
     std::size_t children = 0;
     const auto count = [&](const ike::Event& event) {

@@ -148,12 +148,21 @@ struct IpsecAuthority {
   bool fetched = false;                // there are others, which would have to be fetched
 };
 
+// What a stranger can cost: strongswan.conf's section "charon", by its own names.
+struct IpsecLimits {
+  std::size_t cookie_threshold = 30;    // IKE SAs half open before cookies are asked for; 0: never
+  std::size_t cookie_threshold_ip = 3;  // the same of one source
+  std::size_t block_threshold = 5;      // half open of one source, more of which are dropped; 0: no limit
+  Duration half_open_timeout = std::chrono::seconds(30);
+};
+
 struct IpsecOptions {
   std::vector<IpsecConnection> connections;
   std::vector<IpsecPool> pools;
   std::vector<IpsecSecret> secrets;
   std::vector<IpsecKeyFile> keys;
   std::vector<IpsecAuthority> authorities;
+  IpsecLimits limits;
   std::string directory;  // where certificates and keys are, in swanctl's folders: x509, x509ca, private ...
 
   // Of winze alone:

@@ -1,6 +1,7 @@
 #include "host.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "key_log.h"
@@ -10,6 +11,15 @@ namespace winze::ike {
 namespace {
 
 constexpr std::size_t kMarkerSize = 4;
+
+// Who has one address of a network of IPv6 has them all.
+IpAddress source_of(const Path& path) {
+  const IpAddress& address = path.remote.address;
+  if (address.is_v4()) return address;
+  std::array<std::uint8_t, 16> bytes{};
+  std::ranges::copy(address.bytes().first(8), bytes.begin());
+  return IpAddress::v6(bytes);
+}
 
 }  // namespace
 
@@ -142,10 +152,26 @@ void Host::settle(Sa* touched) {
   }
 }
 
+std::size_t Host::half_open_of(const Path& path) const {
+  const auto found = half_open_by_source_.find(source_of(path));
+  return path.stream || found == half_open_by_source_.end() ? 0 : found->second;
+}
+
+void Host::enter_half_open(Sa& sa) {
+  const Path& path = sa.handshake()->route.first;
+  ++half_open;
+  openings_[{sa.spis().i, path.remote}] = &sa;
+  ++half_open_by_source_[source_of(path)];
+}
+
 void Host::leave_half_open(Sa& sa) {
   if (!sa.half_open() || sa.handshake() == nullptr) return;
+  const Path& path = sa.handshake()->route.first;
   --half_open;
-  openings_.erase({sa.spis().i, sa.handshake()->route.first.remote});
+  half_open_fragments -= sa.fragment_bytes();
+  openings_.erase({sa.spis().i, path.remote});
+  const auto of_source = half_open_by_source_.find(source_of(path));
+  if (--of_source->second == 0) half_open_by_source_.erase(of_source);
 }
 
 Sa& Host::initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/hash/hash.h>
 
 #include <deque>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,13 @@
 namespace winze::ike {
 
 class Sa;
+
+struct HashOfAddress {
+  std::size_t operator()(const IpAddress& address) const {
+    const auto bytes = address.bytes();
+    return absl::HashOf(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+};
 
 // Outlives the engine with those who still sign for it.
 struct Waker {
@@ -52,6 +61,7 @@ class Host {
   Sa& add(std::unique_ptr<Sa> sa);
   void doom(Sa& sa);
   void log_keys(const Sa& sa);
+  void enter_half_open(Sa& sa);
   void leave_half_open(Sa& sa);
   Sa& initiate(TimePoint now, ConnectionPtr connection, const Route& route, Opening opening);
   Sa* reauthenticate(TimePoint now, Sa& sa, const Route& route);
@@ -75,14 +85,15 @@ class Host {
   absl::flat_hash_map<ChildId, Sa*> by_child;
   absl::flat_hash_map<std::uint32_t, std::pair<Sa*, ChildId>> by_child_spi;  // inbound ones; null while only promised
   absl::flat_hash_map<QuestionId, Sa*> questions;
-  std::size_t half_open = 0;
-  std::optional<Gateway> elsewhere;  // where strangers are sent
-  std::vector<IpAddress> addresses;  // of this host, as a gateway
+  std::size_t half_open = 0, half_open_fragments = 0;  // bytes of these
+  std::optional<Gateway> elsewhere;                    // where strangers are sent
+  std::vector<IpAddress> addresses;                    // of this host, as a gateway
   Tickets tickets;
   std::shared_ptr<Waker> waker = std::make_shared<Waker>();
 
  private:
   friend class Responder;
+  std::size_t half_open_of(const Path& path) const;
   void refuse_version(const Path& path, const Header& request);
   void receive_first(TimePoint now, const Path& path, const Header& header, Buffer& message);
 
@@ -99,6 +110,7 @@ class Host {
 
   Cookies cookies_;
   absl::flat_hash_map<FirstRequest, Sa*> openings_;  // half open ones, by what a repeated first request is known by
+  absl::flat_hash_map<IpAddress, std::size_t, HashOfAddress> half_open_by_source_;
   std::vector<Sa*> doomed_;
   std::uint64_t last_sa_ = 0, last_child_ = 0, last_question_ = 0;
   TimePoint last_refusal_told_{};

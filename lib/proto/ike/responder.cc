@@ -65,10 +65,7 @@ class Responder {
     }
     if (sent_elsewhere()) return;
     if (!has_cookie()) return;
-    if (host_.half_open >= host_.options.half_open_limit) {
-      ++host_.counters.over_limit;
-      return;
-    }
+    if (is_over_limit()) return;
     if (resumes) return resume(ticket->data);
     if (!choose_proposal()) return;
     accept();
@@ -83,8 +80,21 @@ class Responder {
     host_.transmit(path_, Buffer::copy_of(h->response, {.front = kMarkerRoom}));
   }
 
+  bool is_over_limit() {
+    const EngineOptions& options = host_.options;
+    const bool by_source =
+        options.source_half_open_limit != 0 && host_.half_open_of(path_) >= options.source_half_open_limit;
+    if (!by_source && host_.half_open < options.half_open_limit) return false;
+    ++host_.counters.over_limit;
+    if (by_source) ++host_.counters.over_source_limit;
+    return true;
+  }
+
   bool has_cookie() {
-    if (host_.half_open < host_.options.cookie_threshold) return true;
+    const EngineOptions& options = host_.options;
+    const bool by_source =
+        options.source_cookie_threshold != 0 && host_.half_open_of(path_) >= options.source_cookie_threshold;
+    if (!by_source && host_.half_open < options.cookie_threshold) return true;
     const Bytes nonce = *contents_.nonce;
     const NotifyView* const sent = contents_.find(notify::kCookie);
     if (sent != nullptr) {
@@ -199,8 +209,7 @@ class Responder {
     sa->id = host_.new_sa_id();
     if (!sa->open_as_responder(now_, std::move(opened))) return;
     Sa& added = host_.add(std::move(sa));
-    ++host_.half_open;
-    host_.openings_[{header_.spi_i, path_.remote}] = &added;
+    host_.enter_half_open(added);
     host_.transmit(path_, std::move(answer));
     host_.settle(&added);
   }

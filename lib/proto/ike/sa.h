@@ -287,6 +287,7 @@ class Sa : public Timed {
   std::uint64_t own_spi() const noexcept { return initiator_ ? spis_.i : spis_.r; }
   SaInfo info() const;
   bool half_open() const noexcept { return !initiator_ && state_ == State::kAuth; }
+  std::size_t fragment_bytes() const noexcept { return request_fragments_ ? request_fragments_->bytes : 0; }
   State state() const noexcept { return state_; }
   const Path& path() const noexcept { return path_; }
   const ConnectionPtr& connection() const noexcept { return connection_; }
@@ -336,6 +337,8 @@ class Sa : public Timed {
             PayloadType inner_first);
   std::optional<std::pair<PayloadType, ByteVector>> join(std::unique_ptr<Fragments>& assembly, const Header& header,
                                                          FragmentNumber number, PayloadType first, Bytes part);
+  // Whether there is room for so much more.
+  bool charge(std::ptrdiff_t bytes);
   void on_message(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
   void on_request(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
   void dispatch(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads,

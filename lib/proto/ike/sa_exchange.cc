@@ -73,6 +73,15 @@ void Sa::open(TimePoint now, const Path& path, const Header& header, Buffer& mes
   on_message(now, path, header, joined->first, joined->second);
 }
 
+// Of those who have proved nothing.
+bool Sa::charge(std::ptrdiff_t bytes) {
+  if (!half_open()) return true;
+  const std::size_t now = host_.half_open_fragments + static_cast<std::size_t>(bytes);
+  if (bytes > 0 && now > host_.options.half_open_reassembly_limit) return false;
+  host_.half_open_fragments = now;
+  return true;
+}
+
 std::optional<std::pair<PayloadType, ByteVector>> Sa::join(std::unique_ptr<Fragments>& assembly, const Header& header,
                                                            FragmentNumber number, PayloadType first, Bytes part) {
   const auto drop = [&] {
@@ -84,11 +93,13 @@ std::optional<std::pair<PayloadType, ByteVector>> Sa::join(std::unique_ptr<Fragm
   }
   // RFC 7383 section 2.6: a larger total is of a message that was cut anew, into smaller pieces.
   if (!assembly || assembly->message_id != header.message_id || assembly->total < number.total) {
+    if (assembly) charge(-static_cast<std::ptrdiff_t>(assembly->bytes));
     assembly = std::make_unique<Fragments>(Fragments{header.message_id, number.total, PayloadType::kNone, 0, {}});
   }
   if (assembly->total != number.total) return drop();
   const auto known = std::ranges::find(assembly->parts, number.number, &std::pair<std::uint16_t, ByteVector>::first);
   if (known != assembly->parts.end() || assembly->bytes + part.size() > host_.options.reassembly_limit) return drop();
+  if (!charge(static_cast<std::ptrdiff_t>(part.size()))) return drop();
   if (number.number == 1) assembly->first = first;
   assembly->bytes += part.size();
   assembly->parts.emplace_back(number.number, ByteVector(part.begin(), part.end()));
@@ -97,6 +108,7 @@ std::optional<std::pair<PayloadType, ByteVector>> Sa::join(std::unique_ptr<Fragm
   std::pair<PayloadType, ByteVector> joined{assembly->first, {}};
   joined.second.reserve(assembly->bytes);
   for (const auto& [at, bytes] : assembly->parts) joined.second.insert(joined.second.end(), bytes.begin(), bytes.end());
+  charge(-static_cast<std::ptrdiff_t>(assembly->bytes));
   assembly.reset();
   return joined;
 }

@@ -7,8 +7,8 @@
 //   timer.arm(engine.deadline());                                  // then engine.on_deadline(now), and the same again
 //
 // What a stranger can cost: a request that opens an IKE SA is answered from the stack until its cookie has come back,
-// once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), and not answered at all beyond
-// `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a heap of deadlines.
+// once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), or more than a few of one source, and
+// not answered at all beyond `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a heap of deadlines.
 //
 // Base documents: RFC 7296; RFC 7383 (fragments), RFC 4555 (MOBIKE), RFC 6023 (childless), RFC 7427 (signatures),
 // RFC 8784 (preshared keys), RFC 9242 and 9370 (further key exchanges), RFC 5723 (tickets), RFC 5685 (redirects).
@@ -40,9 +40,15 @@ struct EngineOptions {
 
   std::size_t cookie_threshold = 30;   // IKE SAs half open; 0: every stranger has to return a cookie
   std::size_t half_open_limit = 5000;  // more are not answered
+  // The same for one source: an IPv4 address, or the 64 bits that name a network of IPv6; 0: no matter which. Those who
+  // come in streams are not counted. As strongSwan's cookie_threshold_ip and block_threshold: who forges a source has
+  // no cookie, and so locks nobody out.
+  std::size_t source_cookie_threshold = 3;
+  std::size_t source_half_open_limit = 5;
   Duration half_open_timeout{std::chrono::seconds(30)};
   // Bytes of fragments that wait for the rest of their message, for one IKE SA (RFC 7383 section 2.6).
   std::size_t reassembly_limit = 1 << 16;
+  std::size_t half_open_reassembly_limit = 1 << 22;  // for all together that are half open
   // An SA that was replaced by a rekey still accepts packets that are on their way for so long after its deletion.
   Duration inbound_grace{std::chrono::seconds(5)};
 
@@ -99,7 +105,7 @@ struct Counters {
   std::uint64_t replays_answered = 0;
   std::uint64_t retransmits = 0;
   std::uint64_t cookies_sent = 0, cookies_bad = 0;
-  std::uint64_t over_limit = 0;  // strangers not answered
+  std::uint64_t over_limit = 0, over_source_limit = 0;  // strangers not answered; those of them by their source
   std::uint64_t fragments_dropped = 0;
   std::uint64_t initiated = 0, accepted = 0, failed = 0;  // IKE SAs that came up by us, by peers; that did not
   std::uint64_t resumed = 0, tickets_refused = 0;         // as responder
