@@ -66,10 +66,13 @@ std::optional<AddressPool::Offset> AddressPool::offset_of(const IpAddress& addre
 
 std::optional<AddressPool::Offset> AddressPool::choose(std::string_view identity,
                                                        const std::optional<IpAddress>& wish) {
+  const auto wished = wish ? offset_of(*wish) : std::nullopt;
   if (const auto own = free_of_.find(std::string(identity)); own != free_of_.end()) {
-    const auto wished = wish ? offset_of(*wish) : std::nullopt;
     return wished && std::ranges::find(own->second, *wished) != own->second.end() ? *wished : own->second.back();
   }
+  if (wished && !leases_.contains(*wished)) return *wished;
+  while (!forgotten_.empty() && leases_.contains(forgotten_.back())) forgotten_.pop_back();
+  while (fresh_ < size_ && leases_.contains(fresh_)) ++fresh_;
   if (!forgotten_.empty()) return forgotten_.back();
   if (fresh_ < size_) return fresh_;
   if (!free_.empty()) return free_.front();
@@ -79,13 +82,7 @@ std::optional<AddressPool::Offset> AddressPool::choose(std::string_view identity
 std::optional<IpAddress> AddressPool::take(std::string_view identity, const std::optional<IpAddress>& wish) {
   const auto offset = choose(identity, wish);
   if (!offset) return std::nullopt;
-  if (leases_.contains(*offset)) {
-    forget(*offset);
-  } else if (!forgotten_.empty()) {
-    forgotten_.pop_back();
-  } else {
-    ++fresh_;
-  }
+  if (leases_.contains(*offset)) forget(*offset);
   leases_.emplace(*offset, Lease{.identity = std::string(identity), .place = {}});
   ++taken_;
   return at(*offset);
@@ -112,7 +109,7 @@ void AddressPool::give_back(const IpAddress& address) {
   if (free_.size() <= kRemembered) return;
   const Offset oldest = free_.front();
   forget(oldest);
-  forgotten_.push_back(oldest);
+  if (oldest < fresh_) forgotten_.push_back(oldest);
 }
 
 }  // namespace winze::tunnel

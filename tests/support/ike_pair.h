@@ -179,8 +179,8 @@ class IkePair {
   TimePoint now{std::chrono::hours(1)};
   IkeEnd a, b;
   SeededRandom net;
-  Bend bend;      // of IKE messages
-  Bend bend_esp;  // of ESP packets
+  Bend bend;                                   // of IKE messages
+  Bend bend_esp;                               // of ESP packets
   std::function<bool(const ike::Path&)> open;  // whether IKE messages arrive by this path, as its sender sees it
   Duration delay{std::chrono::milliseconds(10)};
   // The addresses as the other end sees them, where they differ: a NAT.

@@ -78,6 +78,19 @@ TEST_CASE("who comes back gets the same") {
   CHECK(p.taken() == 4);
 }
 
+TEST_CASE("a wish is granted where it is nobody's") {
+  AddressPool p = pool("10.3.0.0/29");
+  CHECK(*p.take("a", ip("10.3.0.3")) == ip("10.3.0.3"));
+  CHECK(*p.take("b", ip("10.3.0.3")) == ip("10.3.0.1"));
+  CHECK(*p.take("c", ip("0.0.0.0")) == ip("10.3.0.2"));
+  CHECK(*p.take("d", ip("10.4.0.1")) == ip("10.3.0.4"));
+  p.give_back(ip("10.3.0.3"));
+  CHECK(*p.take("e", ip("10.3.0.3")) == ip("10.3.0.5"));  // it waits for who had it
+  CHECK(*p.take("a") == ip("10.3.0.3"));
+  CHECK(*p.take("f") == ip("10.3.0.6"));
+  CHECK_FALSE(p.take("g", ip("10.3.0.6")));
+}
+
 TEST_CASE("when all have been given, the one that is free longest is next") {
   AddressPool p = pool("10.3.0.1-10.3.0.3");
   const IpAddress a = *p.take("a"), b = *p.take("b");
@@ -109,7 +122,9 @@ TEST_CASE("no address is given twice, whatever happens") {
     for (int i = 0; i < 20000; ++i) {
       const std::string who = std::to_string(random() % 40);
       if (random() % 2 == 0) {
-        const auto got = p.take(who);
+        const auto wish =
+            p.is_v6() ? ip("fd03::" + std::to_string(random() % 64)) : ip("10.3.0." + std::to_string(random() % 20));
+        const auto got = random() % 3 == 0 ? p.take(who, wish) : p.take(who);
         CHECK(got.has_value() == (held.size() < p.size()));
         if (got) REQUIRE(held.emplace(*got, who).second);
       } else if (!held.empty()) {

@@ -52,6 +52,44 @@ TEST_CASE("many clients, each with an address of its own, through one gateway") 
   CHECK(first.ups[1].configuration.addresses.at(0).address == address);
 }
 
+TEST_CASE("addresses of both versions, and what is given when one or both are exhausted") {
+  Pair world;
+  auto road = std::make_shared<ike::Connection>(*world.served);
+  road->name = "two";
+  ike::ChildConfig both = *road->children[0];
+  both.local.selectors.push_back(*ip::Selector::parse("fd02::/64"));
+  road->children = {std::make_shared<ike::ChildConfig>(both)};
+  IpsecHostOptions options{.connections = {road}, .port = 0, .nat_port = 0};
+  options.pools["two"] = {std::make_shared<AddressPool>(*AddressPool::parse("10.3.0.1-10.3.0.1")),
+                          std::make_shared<AddressPool>(*AddressPool::parse("fd03::1-fd03::2"))};
+  Site gateway(world.environment, std::move(options));
+  std::vector<std::string> given;
+  for (const std::string id : {"a", "b", "c"}) {
+    Site& site = world.add_client();
+    auto own = Pair::client_connection(id + ".test");
+    own->request.addresses.push_back({ip("::"), 0});
+    ike::ChildConfig child_of = *own->children[0];
+    child_of.remote.selectors.push_back(*ip::Selector::parse("fd02::/64"));
+    own->children = {std::make_shared<ike::ChildConfig>(child_of)};
+    REQUIRE(site.host->connect(own, gateway.host->nat_local()).ok());
+    REQUIRE(world.until([&] { return !site.ups.empty(); }));
+    std::string all;
+    for (const Prefix& one : site.ups[0].configuration.addresses) all += one.address.to_string() + " ";
+    given.push_back(all);
+  }
+  CHECK(given[0] == "10.3.0.1 fd03::1 ");
+  CHECK(given[1] == "fd03::2 ");
+  CHECK(given[2] == "");
+  // Authenticated anew, the first keeps both.
+  Site& first = world.clients.front();
+  REQUIRE(first.host->reauthenticate(first.ups[0].sa));
+  REQUIRE(world.until([&] { return first.ups.size() == 2 && first.closed.size() == 1; }));
+  REQUIRE(first.ups[1].configuration.addresses.size() == 2);
+  CHECK(first.ups[1].configuration.addresses[0].address == ip("10.3.0.1"));
+  CHECK(first.ups[1].configuration.addresses[1].address == ip("fd03::1"));
+  REQUIRE(world.until([&] { return first.children.size() == 2; }));
+}
+
 TEST_CASE("counters go on across rekeys, and nothing is lost") {
   Pair world;
   Site& site = world.add_client();

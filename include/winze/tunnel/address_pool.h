@@ -22,8 +22,9 @@ class AddressPool {
   // from that one on; "10.3.0.10-10.3.0.250": these.
   static absl::StatusOr<AddressPool> parse(std::string_view addresses);
 
-  // One for `identity`: `wish`, or the one that it gave back last, where that is free; else one that nobody has had;
-  // else the one that was given back longest ago. An identity may have several at once. None: all are taken.
+  // One for `identity`. Of those that it gave back `wish`, else the last; or `wish`, where nobody is remembered to have
+  // had it, so that clients keep their addresses when the gateway has begun anew; or one that nobody is remembered to
+  // have had; or the one that was given back longest ago. An identity may have several at once. None: all are taken.
   std::optional<IpAddress> take(std::string_view identity, const std::optional<IpAddress>& wish = std::nullopt);
   // What take() gave. Anything else is no matter.
   void give_back(const IpAddress& address);
@@ -52,11 +53,11 @@ class AddressPool {
   IpAddress first_;
   std::uint64_t size_;
   std::uint64_t taken_ = 0;
-  Offset fresh_ = 0;  // nobody has had those from here on
+  Offset fresh_ = 0;  // nobody has had those from here on, but for those in `leases_`
   absl::flat_hash_map<Offset, Lease> leases_;
   std::list<Offset> free_;                                         // given back, the longest ago first
   absl::flat_hash_map<std::string, std::vector<Offset>> free_of_;  // the last one last
-  std::vector<Offset> forgotten_;                                  // nobody is remembered to have had them
+  std::vector<Offset> forgotten_;  // below `fresh_`, but for those in `leases_` nobody is remembered to have had them
 };
 
 }  // namespace winze::tunnel

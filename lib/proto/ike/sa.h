@@ -67,9 +67,10 @@ struct Task {
   std::uint32_t spi = 0;  // of the child SA it is about, our inbound one
   ChildId child{};        // and its id
   ChildConfigPtr config;
-  std::uint16_t group = 0;  // that the peer has asked for; 0: our first
-  ByteVector cookie;        // COOKIE2 of a move or a check; the gateway of a redirect
-  bool unwanted = false;    // the child is to go as soon as it has been rekeyed
+  std::uint16_t group = 0;   // that the peer has asked for; 0: our first
+  ByteVector cookie;         // COOKIE2 of a move or a check; the gateway of a redirect
+  bool single_pair = false;  // the peer takes a child for one address of each end only
+  bool unwanted = false;     // the child is to go as soon as it has been rekeyed
   TimePoint not_before{};
   unsigned attempts = 0;               // that ended with TEMPORARY_FAILURE
   Cause cause = Cause::kClosedByHost;  // why something is deleted
@@ -81,6 +82,7 @@ struct ChildOutcome {
   std::uint32_t spi_in = 0, spi_out = 0;
   ip::SelectorPair selectors;
   bool transport = false;
+  bool pads = true;  // the peer takes TFC padding
   bool initiator = false;
 };
 
@@ -185,6 +187,7 @@ struct Handshake {
   bool certificate_wanted = false;  // by the peer
   QuestionId question{};            // of the initiator
   Opening opening;                  // its ticket until the gateway has refused it
+  std::vector<IpAddress> had;       // by the IKE SA whose place this takes
   std::optional<Session> session;   // responder: of the ticket that resumes this
   std::optional<Secret> psk;
   HashNumbers peer_hashes;
@@ -406,6 +409,7 @@ class Sa : public Timed {
   // --- sa_auth.cc
   void prove(TimePoint now);
   void send_auth(TimePoint now);
+  Configuration wish() const;
   void on_signed(TimePoint now);
   // Our own AUTH payload. False while the key signs, or when it has failed and so ended this.
   bool make_auth(TimePoint now);
@@ -456,8 +460,9 @@ class Sa : public Timed {
   void on_farewell(TimePoint now, const Path& path, const Header& header, const Contents& contents);
 
   // --- sa_child.cc
+  // `single_pair`: for one address of each end, where the peer takes no more.
   void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
-                         Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
+                         bool single_pair = false, Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
   // What a peer that asks for a child SA gets: the child, or an error notify. `only`: that it may be no other's, in a
   // rekey.
   struct ChildAnswer {
@@ -468,7 +473,9 @@ class Sa : public Timed {
     ChildOutcome outcome;
     std::uint8_t offer_number = 0;
     std::uint16_t group = 0;
+    bool additional = false;  // other children are for other parts of what the peer offers
   };
+  ip::SelectorPair common_selectors(const Contents& contents, const ChildConfig& config) const;
   ChildAnswer negotiate_child(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& only);
   bool try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer);
   bool narrow(ChildAnswer& answer);
@@ -488,7 +495,7 @@ class Sa : public Timed {
   void on_create_child_request(TimePoint now, const Contents& contents);
   void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
   void on_create_child_response(TimePoint now, Active active, const Contents& contents);
-  bool repeat_with_group(TimePoint now, Active& active, const NotifyView& error);
+  bool repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error);
   void child_refused(TimePoint now, Active active, const NotifyView* error, Reason reason);
   // Our rekey has succeeded: which of the pairs stay, where the peer may have rekeyed too.
   void settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, Bytes peer_nonce);

@@ -191,7 +191,7 @@ void Sa::send_auth(TimePoint now) {
   if (!child && !h.peer_childless) {
     return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
   }
-  if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, c.request);
+  if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, wish());
   if (child) {
     h.child_spi = host_.new_child_spi();
     write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
@@ -200,6 +200,18 @@ void Sa::send_auth(TimePoint now) {
   if (c.resumption) write_notify(out, notify::kTicketRequest);
   write_ppk(out);
   send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span()).child_spi = h.child_spi;
+}
+
+// Who takes the place of another IKE SA wants its addresses.
+Configuration Sa::wish() const {
+  Configuration out = connection_->request;
+  for (Prefix& prefix : out.addresses) {
+    for (const IpAddress& had : handshake_->had) {
+      if (!prefix.address.is_unspecified() || prefix.address.is_v6() != had.is_v6()) continue;
+      prefix = {had, static_cast<std::uint8_t>(had.is_v6() ? 128 : 32)};
+    }
+  }
+  return out;
 }
 
 void Sa::on_auth_response(TimePoint now, const Contents& contents) {
@@ -239,7 +251,11 @@ void Sa::on_auth_response(TimePoint now, const Contents& contents) {
       install(now, {}, config, outcome, {}, h.nonce_i, h.nonce_r);
     } else {
       give_up_spi(h.child_spi);
-      host_.tell(ChildRefused{id, config, *std::move(refused)});
+      if (refused->notify == notify::kSinglePairRequired) {
+        queue({.kind = Task::Kind::kCreateChild, .config = config, .single_pair = true});
+      } else {
+        host_.tell(ChildRefused{id, config, *std::move(refused)});
+      }
     }
   }
   keep_ticket(now, contents);
@@ -407,6 +423,8 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
     // No child is made for one who goes.
   } else if (no_address) {
     child.error = notify::kInternalAddressFailure;
+  } else if (connection_->pool && contents.configuration.addresses.empty() && !contents.offers.empty()) {
+    child.error = notify::kFailedCpRequired;
   } else if (!contents.offers.empty() && connection_->childless == Childless::kForce) {
     return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA with a child at once"), notify::kInvalidSyntax);
   } else if (!contents.offers.empty()) {

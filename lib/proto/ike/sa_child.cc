@@ -20,6 +20,10 @@ ProposalList without_groups(ProposalList proposals) {
   return proposals;
 }
 
+bool takes_transport(const Contents& contents, const ChildConfig& config) {
+  return config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+}
+
 // Gives selectors of a single host another address.
 void set_host(Selectors& selectors, const IpAddress& address) {
   const bool of_one = std::ranges::all_of(selectors, [&](const ip::Selector& s) {
@@ -75,7 +79,7 @@ esp::Encapsulation Sa::encapsulation(const ChildSa& child) const {
 // --- Offers and answers
 
 void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
-                           Bytes nonce, const KeyExchange* key_exchange) const {
+                           bool single_pair, Bytes nonce, const KeyExchange* key_exchange) const {
   std::uint8_t bytes[4];
   store_u32(bytes, spi);
   const bool none = rule == KeyExchangeRule::kIgnored || key_exchange == nullptr;
@@ -84,8 +88,10 @@ void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::u
   if (!none) {
     write_key_exchange(out, static_cast<std::uint16_t>(key_exchange->method()), key_exchange->public_value());
   }
-  write_selectors(out, PayloadType::kTsInitiator, local_selectors(config));
-  write_selectors(out, PayloadType::kTsResponder, remote_selectors(config));
+  ip::SelectorPair offered{local_selectors(config), remote_selectors(config)};
+  if (single_pair) offered = first_pair(offered);
+  write_selectors(out, PayloadType::kTsInitiator, offered.local);
+  write_selectors(out, PayloadType::kTsResponder, offered.remote);
   if (config.mode == esp::Mode::kTransport) write_notify(out, notify::kUseTransportMode);
 }
 
@@ -102,21 +108,31 @@ Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule ru
     for (const ChildConfigPtr& config : connection_->children) {
       if (try_config(contents, rule, config, answer)) break;
     }
+    const auto others = std::ranges::count_if(connection_->children, [&](const ChildConfigPtr& config) {
+      return config != answer.config && !common_selectors(contents, *config).local.empty();
+    });
+    answer.additional = others > 0;
   }
   if (answer.error == 0 && !narrow(answer)) return answer;
   if (answer.error == 0) answer.outcome.spi_in = host_.new_child_spi();
   return answer;
 }
 
-// True when this is the config: also when the peer only has to come again with another group.
-bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer) {
-  const bool transport = config->mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+// What a peer offers of a config's traffic; none at either end: nothing. Section 2.23.1: packets of transport mode come by
+// the addresses that NATs have given them, whatever the peer knows.
+ip::SelectorPair Sa::common_selectors(const Contents& contents, const ChildConfig& config) const {
   Selectors local = *contents.ts_r, remote = *contents.ts_i;
-  // Section 2.23.1: packets of transport mode come by the addresses that NATs have given them, whatever the peer knows.
+  const bool transport = takes_transport(contents, config);
   if (transport && local_nat_) set_host(local, path_.local.address);
   if (transport && remote_nat_) set_host(remote, path_.remote.address);
-  ip::SelectorPair selectors{intersect(local_selectors(*config), local), intersect(remote_selectors(*config), remote)};
-  if (selectors.local.empty() || selectors.remote.empty()) return false;
+  ip::SelectorPair common{intersect(local_selectors(config), local), intersect(remote_selectors(config), remote)};
+  return common.local.empty() || common.remote.empty() ? ip::SelectorPair{} : common;
+}
+
+// True when this is the config: also when the peer only has to come again with another group.
+bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer) {
+  ip::SelectorPair selectors = common_selectors(contents, *config);
+  if (selectors.local.empty()) return false;
   answer.config = config;
   const auto choice = choose_offer(config->proposals, contents, rule);
   if (!choice || choice->proposal.protocol != Protocol::kEsp || choice->spi.size() != 4 ||
@@ -140,7 +156,8 @@ bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildC
   answer.outcome.proposal = choice->proposal;
   answer.outcome.spi_out = load_u32(choice->spi.data());
   answer.outcome.selectors = std::move(selectors);
-  answer.outcome.transport = transport;
+  answer.outcome.transport = takes_transport(contents, *config);
+  answer.outcome.pads = !contents.has(notify::kEspTfcPaddingNotSupported);
   return true;
 }
 
@@ -170,11 +187,13 @@ void Sa::write_child_answer(PayloadWriter& out, const ChildAnswer& answer, Bytes
   if (!public_value.empty()) write_key_exchange(out, answer.group, public_value);
   write_selectors(out, PayloadType::kTsInitiator, answer.outcome.selectors.remote);
   write_selectors(out, PayloadType::kTsResponder, answer.outcome.selectors.local);
+  if (answer.additional) write_notify(out, notify::kAdditionalTsPossible);
 }
 
 Reason Sa::refusal_of(const ChildAnswer& answer, const Contents& contents) const {
   const Cause cause = answer.error == notify::kNoProposalChosen         ? Cause::kNoProposal
                       : answer.error == notify::kInternalAddressFailure ? Cause::kAddress
+                      : answer.error == notify::kFailedCpRequired       ? Cause::kAddress
                       : answer.error == notify::kInvalidSyntax          ? Cause::kMisbehaved
                                                                         : Cause::kSelectors;
   Reason why = reason(cause, "", answer.error);
@@ -190,6 +209,7 @@ std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const Chi
     const Cause cause = error->type == notify::kNoProposalChosen         ? Cause::kNoProposal
                         : error->type == notify::kTsUnacceptable         ? Cause::kSelectors
                         : error->type == notify::kInternalAddressFailure ? Cause::kAddress
+                        : error->type == notify::kFailedCpRequired       ? Cause::kAddress
                                                                          : Cause::kRefusedByPeer;
     Reason why = reason(cause, "", error->type);
     if (cause == Cause::kNoProposal) why.accepted = config.proposals;
@@ -209,7 +229,7 @@ std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const Chi
     why.accepted = config.proposals;
     return why;
   }
-  outcome.transport = config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
+  outcome.transport = takes_transport(contents, config);
   outcome.selectors = {*contents.ts_i, *contents.ts_r};
   auto& [local, remote] = outcome.selectors;
   if (outcome.transport && local_nat_) set_host(local, path_.local.address);
@@ -220,6 +240,7 @@ std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const Chi
   }
   outcome.proposal = *std::move(chosen);
   outcome.spi_out = spi;
+  outcome.pads = !contents.has(notify::kEspTfcPaddingNotSupported);
   return std::nullopt;
 }
 
@@ -275,7 +296,11 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
                        ? kNever
                        : now + config->rekey_time - jitter(std::min(config->rand_time, config->rekey_time / 2));
   pair->expire_at = config->life_time <= Duration::zero() ? kNever : now + config->life_time;
-  if (config->inactivity > Duration::zero() && host_.options.last_traffic) pair->idle_at = now + config->inactivity;
+  if (const ChildSa* const before = child_by_id(child_id)) {
+    pair->idle_at = before->idle_at;
+  } else if (config->inactivity > Duration::zero() && host_.options.last_traffic) {
+    pair->idle_at = now + config->inactivity;
+  }
 
   esp::SaConfig inbound{.spi = outcome.spi_in,
                         .esn = keys->esn,
@@ -287,7 +312,7 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
                                      .hard_at = pair->expire_at}};
   esp::SaConfig outbound = inbound;
   outbound.spi = outcome.spi_out;
-  outbound.pad_payload_to = config->pad_payload_to;
+  outbound.pad_payload_to = outcome.pads ? config->pad_payload_to : std::uint16_t{0};
   inbound.algorithms = std::move(outcome.initiator ? keys->from_responder : keys->from_initiator);
   outbound.algorithms = std::move(outcome.initiator ? keys->from_initiator : keys->from_responder);
 
@@ -356,13 +381,18 @@ void Sa::send_create_child(TimePoint now, Task task) {
     store_u32(spi, old->spi_in);
     write_notify(out, notify::kRekeySa, {}, Protocol::kEsp, spi);
   }
-  write_child_offer(out, config, active->child_spi, KeyExchangeRule::kOptional, active->nonce,
+  write_child_offer(out, config, active->child_spi, KeyExchangeRule::kOptional, task.single_pair, active->nonce,
                     active->key_exchange.get());
   active_ = std::move(active);
   send_request(now, std::move(task), Exchange::kCreateChild, out.first(), inner.span());
 }
 
-bool Sa::repeat_with_group(TimePoint now, Active& active, const NotifyView& error) {
+bool Sa::repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error) {
+  if (error.type == notify::kSinglePairRequired && !active.task.single_pair) {
+    active.task.single_pair = true;
+    send_create_child(now, std::move(active.task));
+    return true;
+  }
   if (error.type != notify::kInvalidKePayload || error.data.size() != 2) return false;
   const std::uint16_t group = load_u16(error.data.data());
   const Transform wanted{TransformType::kKeyExchange, group, 0};
@@ -381,7 +411,7 @@ void Sa::on_create_child_response(TimePoint now, Active active, const Contents& 
   const bool exchanged = active.key_exchange != nullptr;
   const NotifyView* const error = contents.error();
   if (error != nullptr) give_up_spi(active.child_spi);
-  if (error != nullptr && repeat_with_group(now, active, *error)) return;
+  if (error != nullptr && repeat_as_wanted(now, active, *error)) return;
   std::optional<Reason> refused = judge_child_answer(
       contents, *config, exchanged ? KeyExchangeRule::kOptional : KeyExchangeRule::kIgnored, outcome);
   if (refused) return child_refused(now, std::move(active), error, *std::move(refused));
@@ -487,6 +517,8 @@ void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Re
     old->rekey_at = kNever;
     return;
   }
+  // RFC 7296 section 1.3: a peer that has no more than one, and makes no other, is left for a new IKE SA.
+  if (type == notify::kNoAdditionalSas && host_.reauthenticate(now, *this, {path_, std::nullopt}) != nullptr) return;
   if (type == notify::kChildSaNotFound) {
     // RFC 7296 section 2.25.1: the peer has it no more. It is made anew by whom it was made.
     const ChildConfigPtr config = old->config;
@@ -525,7 +557,11 @@ void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
     const bool late = crosses && active_->follow_up;
     // And one pair of its own is enough.
     const bool again = crosses && active_->crossing && child_by_in(active_->crossing->child_spi) != nullptr;
-    if (late || again) return refuse(notify::kTemporaryFailure);
+    // Of pairs that were replaced, and that the peer does not delete, not many are kept either.
+    const bool many = children_.size() >= 2 * host_.options.child_limit;
+    if (late || again || many) return refuse(notify::kTemporaryFailure);
+  } else if (children_.size() >= host_.options.child_limit) {
+    return refuse(notify::kNoAdditionalSas);
   }
   answer_child_request(now, contents, old);
 }

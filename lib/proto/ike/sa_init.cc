@@ -18,6 +18,7 @@ void Sa::begin(TimePoint now, const Route& route, Opening opening) {
   handshake_ = std::make_unique<Handshake>();
   handshake_->route = route;
   if (opening.redirection) came_ = std::make_unique<Redirection>(*opening.redirection);
+  if (const Sa* const old = host_.find(opening.replaces)) handshake_->had = old->assigned_;
   handshake_->opening = std::move(opening);
   if (const auto& ticket = handshake_->opening.ticket; ticket && now >= ticket->expires_at) {
     handshake_->opening.ticket.reset();

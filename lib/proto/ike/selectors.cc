@@ -45,6 +45,18 @@ bool covers(std::span<const ip::Selector> all, std::span<const ip::Selector> som
   });
 }
 
+ip::SelectorPair first_pair(const ip::SelectorPair& all) {
+  for (ip::Selector local : all.local) {
+    for (ip::Selector remote : all.remote) {
+      if (local.first.is_v4() != remote.first.is_v4()) continue;
+      local.last = local.first;
+      remote.last = remote.first;
+      return {{local}, {remote}};
+    }
+  }
+  return all;
+}
+
 Selectors resolve(const Traffic& traffic, std::span<const IpAddress> addresses) {
   Selectors result = traffic.selectors;
   if (!traffic.dynamic) return result;

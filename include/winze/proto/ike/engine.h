@@ -7,8 +7,9 @@
 //   timer.arm(engine.deadline());                                  // then engine.on_deadline(now), and the same again
 //
 // What a stranger can cost: a request that opens an IKE SA is answered from the stack until its cookie has come back,
-// once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), or more than a few of one source, and
-// not answered at all beyond `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a heap of deadlines.
+// once there are more than `cookie_threshold` SAs half open (RFC 7296 section 2.6), or more than a few of one source,
+// and not answered at all beyond `half_open_limit`. An idle IKE SA with one child keeps a few KiB, and one place in a
+// heap of deadlines.
 //
 // Base documents: RFC 7296; RFC 7383 (fragments), RFC 4555 (MOBIKE), RFC 6023 (childless), RFC 7427 (signatures),
 // RFC 8784 (preshared keys), RFC 9242 and 9370 (further key exchanges), RFC 5723 (tickets), RFC 5685 (redirects).
@@ -49,6 +50,8 @@ struct EngineOptions {
   // Bytes of fragments that wait for the rest of their message, for one IKE SA (RFC 7383 section 2.6).
   std::size_t reassembly_limit = 1 << 16;
   std::size_t half_open_reassembly_limit = 1 << 22;  // for all together that are half open
+  // Child SAs of one IKE SA; more that a peer wants are refused (NO_ADDITIONAL_SAS).
+  std::size_t child_limit = 64;
   // An SA that was replaced by a rekey still accepts packets that are on their way for so long after its deletion.
   Duration inbound_grace{std::chrono::seconds(5)};
 
