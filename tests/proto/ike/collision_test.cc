@@ -182,6 +182,12 @@ const std::vector<Scenario>& scenarios() {
          w.b.at.engine.rekey_child(w.pair.now, w.b.child);
        },
        1, 1, Roles::kClientA},
+      {"A moves, B rekeys the IKE SA",
+       [](World& w) {
+         move(w);
+         w.b.at.engine.rekey(w.pair.now, w.b.sa);
+       },
+       1, 1, Roles::kClientA},
       {"A rekeys the child, and moves",
        [](World& w) {
          w.a.at.engine.rekey_child(w.pair.now, w.a.child);

@@ -87,5 +87,52 @@ TEST_CASE("security: a fragment's inner type counts in the first only, and a cha
   CHECK(world.pair.b.last<Closed>()->reason.cause == Cause::kMisbehaved);
 }
 
+TEST_CASE("security: fragments of many strangers who have proved nothing are bounded all together") {
+  EngineOptions for_b;
+  for_b.cookie_threshold = SIZE_MAX;
+  for_b.source_cookie_threshold = for_b.source_half_open_limit = 0;
+  std::vector<test::RogueKeys> keys;
+  for_b.key_log = [&](std::string_view line) { keys.emplace_back().take(line); };
+  const std::size_t limit = for_b.half_open_reassembly_limit;
+  IkePair pair(114, {}, std::move(for_b));
+  pair.b.engine.set_connections({IkePair::share(test::open_book(false))});
+  const ConnectionPtr of_a = IkePair::share(test::open_book(true));
+  constexpr std::size_t kStrangers = 300;
+  pair.bend = [](bool from_a, const Buffer& datagram) {
+    // First requests, which have no marker, and their answers arrive, and nothing more of what is genuine.
+    return IkePair::Fate{!from_a || load_u32(datagram.data()) != 0 ? 1u : 0u};
+  };
+  for (std::size_t i = 0; i < kStrangers; ++i) pair.a.engine.initiate(pair.now, of_a, pair.route());
+  pair.run(1s);
+  REQUIRE(keys.size() == kStrangers);
+  REQUIRE(pair.b.engine.half_open() == kStrangers);
+  SeededRandom random(1);
+  std::size_t sent = 0;
+  for (test::RogueKeys& one : keys) {
+    for (std::uint16_t number = 2; number < 40; ++number) {
+      test::bring(pair, false,
+                  one.seal(random, Exchange::kAuth, true, false, 1, PayloadType::kNone, Bytes(1000),
+                           FragmentNumber{number, 100}));
+      sent += 1000;
+    }
+  }
+  REQUIRE(sent > 2 * limit);
+  const std::uint64_t kept = sent - 1000 * pair.b.engine.counters().fragments_dropped;
+  CHECK(kept <= limit);
+  CHECK(kept > limit / 2);
+  // They go with their IKE SAs, and others have room again.
+  pair.run(40s);
+  CHECK(pair.b.engine.half_open() == 0);
+  pair.bend = nullptr;
+  Connection small = test::open_book(true);
+  small.fragment_size = 300;
+  small.request.domains = {std::string(200, 'd'), std::string(200, 'e')};
+  const std::uint64_t before = pair.b.engine.counters().fragments_dropped;
+  pair.a.engine.initiate(pair.now, IkePair::share(small), pair.route());
+  pair.run(2s);
+  CHECK(pair.b.count<Up>() == 1);
+  CHECK(pair.b.engine.counters().fragments_dropped == before);
+}
+
 }  // namespace
 }  // namespace winze::ike
