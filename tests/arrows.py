@@ -15,7 +15,7 @@ ARROWS = {
     "layer": {"proto", "crypto", "io", "base"},
     "chain": {"layer", "proto", "io", "base"},
     "tunnel": {"layer", "proto", "crypto", "io", "base"},
-    "node": {"chain", "tunnel", "layer", "proto", "io", "base"},
+    "node": {"chain", "tunnel", "layer", "proto", "crypto", "io", "base"},
     "config": {"node", "proto", "base"},
 }
 # Folders whose private sources may use OpenSSL's headers, and folders that may use Asio.

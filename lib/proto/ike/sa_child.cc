@@ -118,8 +118,8 @@ Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule ru
   return answer;
 }
 
-// What a peer offers of a config's traffic; none at either end: nothing. Section 2.23.1: packets of transport mode come by
-// the addresses that NATs have given them, whatever the peer knows.
+// What a peer offers of a config's traffic; none at either end: nothing. Section 2.23.1: packets of transport mode come
+// by the addresses that NATs have given them, whatever the peer knows.
 ip::SelectorPair Sa::common_selectors(const Contents& contents, const ChildConfig& config) const {
   Selectors local = *contents.ts_r, remote = *contents.ts_i;
   const bool transport = takes_transport(contents, config);
