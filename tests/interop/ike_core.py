@@ -223,6 +223,26 @@ def mobike_to_ipv6_and_back(sites):
     sites.use(source=address)
 
 
+@case
+def mobike_of_the_peer_to_ipv6_and_back(sites):
+    """The same of a client of ours: it has heard of our other address by IKE."""
+    more = {"vips": "0.0.0.0", "remote_addrs": NEAR[4], "local_addrs": None, "children": {"net": {"local_ts": None, "remote_ts": NETS[4][0]}}}
+    serve = {"pools": "v4", "remote_addrs": None, "local_addrs": f"{NEAR[4]}, {NEAR[6]}", "children": {"net": {"local_ts": NETS[4][0], "remote_ts": None}}}
+    bring_up(sites, "gateway", near_connection(**serve), far_connection(**more),
+             near_others={"pools": {"v4": {"addrs": "10.3.0.10-10.3.0.20"}}})
+    address = re.search(r"10\.3\.0\.\d+", sites.swan.sas()).group(0)
+    sites.ping(to=address)
+    sites.far.ip("addr", "del", FAR[4] + "/24", "dev", "wire")
+    sites.wait_winze(f"<-> [{FAR[6]}]:4500 now", 1, 30)
+    sites.ping(to=address)
+    sites.transfer(to=address)
+    sites.far.ip("addr", "add", FAR[4] + "/24", "dev", "wire")
+    sites.far.ip("-6", "addr", "del", FAR[6] + "/64", "dev", "wire")
+    sites.wait_winze(f"<-> {FAR[4]}:4500 now", 1, 30)
+    sites.ping(to=address)
+    sites.transfer(to=address)
+
+
 # --- the first exchange ---
 
 

@@ -110,6 +110,18 @@ def cookie_of_the_peer(sites):
 
 
 @case
+def cookie_of_ours(sites):
+    """The same the other way round."""
+    require(shutil.which("ike-scan"), "ike-scan is not installed")
+    near = near_connection(proposals="aes256gcm16-prfsha256-x25519, aes256-sha1-modp2048")
+    sites.start_winze("gateway", config({"home": near}, secrets=PSK, charon={"cookie_threshold": "1"}))
+    sites.far.run("ike-scan", "--ikev2", "--dhgroup=14", "--sport=0", "--retry=1", NEAR[4])
+    sites.start_swan(config({"home": far_connection()}, secrets=PSK)).ctl("--initiate", "--child", "net")
+    assert "N(COOKIE)" in sites.swan.log, sites.swan.log
+    sites.use()
+
+
+@case
 def no_proposal_in_common(sites):
     """Both lists are in what the gateway says, and the peer is told."""
     sites.start_winze("gateway", config({"home": near_connection()}, secrets=PSK))
