@@ -29,10 +29,15 @@ PROPOSALS = {
     "cbc-192-sha384-ecp384": ("aes192-sha384-ecp384", "aes192-sha384"),
     "cbc-256-sha512-x25519": ("aes256-sha512-x25519", "aes256-sha512-x25519"),
     "cbc-128-xcbc": ("aes128-aesxcbc-modp2048", "aes128-aesxcbc"),
+    "cbc-128-cmac-modp6144": ("aes128-aescmac-modp6144", "aes128-aescmac"),
     "ctr-256-sha256": ("aes256ctr-sha256-x25519", "aes256ctr-sha256"),
+    "ctr-192-sha512-modp8192": ("aes192ctr-sha512-modp8192", "aes192ctr-sha512"),
     "ccm-128": ("aes256-sha256-x25519", "aes128ccm16"),
+    "ccm8-256": ("aes256ccm16-prfsha384-ecp384", "aes256ccm8"),
+    "ccm12-128": ("aes128ccm12-prfsha256-ecp256", "aes128ccm12"),
     "null-sha256": ("aes256-sha256-x25519", "null-sha256"),
     "legacy-3des-modp1024": ("3des-sha1-modp1024", "3des-sha1"),
+    "legacy-modp1536": ("aes256-sha256-modp1536", "aes256-sha256-modp1536"),
 }
 for suite, (ike, esp) in PROPOSALS.items():
     for role in ("client", "gateway"):
