@@ -5,7 +5,7 @@
 // something waits in `pending_`; its copies are dropped meanwhile.
 //
 // The code is in several files: sa.cc (life, time, tasks), sa_exchange.cc (messages), sa_init.cc, sa_auth.cc,
-// sa_child.cc, sa_rekey.cc, sa_informational.cc and others (one kind of exchange each).
+// sa_create_child.cc, sa_rekey.cc, sa_informational.cc and others (one kind of exchange each).
 #pragma once
 
 #include <memory>
@@ -14,232 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "auth_signature.h"
-#include "host.h"
-#include "intermediate.h"
-#include "keys.h"
-#include "payloads.h"
-#include "selectors.h"
-#include "winze/crypto/key_exchange.h"
+#include "sa_state.h"
 
 namespace winze::ike {
-
-using ByteVector = std::vector<std::uint8_t>;
-
-// A pair of ESP SAs. Those that replace each other have one id.
-struct ChildSa {
-  enum class State : std::uint8_t {
-    kUp,
-    kRekeyed,   // another pair has taken its place: it waits for its deletion
-    kDeleting,  // we have asked for its deletion
-  };
-
-  ChildId id{};
-  State state = State::kUp;
-  bool initiator = false;  // of the exchange that made it
-  std::uint32_t spi_in = 0, spi_out = 0;
-  ChildConfigPtr config;
-  bool transport = false;
-  bool sends = false;  // it is the one that is sent by
-  TimePoint rekey_at = kNever, expire_at = kNever, idle_at = kNever;
-  // Of a pair that the peer made in a rekey: sent by once the old one is gone (RFC 7296 section 2.8).
-  std::unique_ptr<esp::SaConfig> waiting_outbound;
-};
-
-struct Task {
-  enum class Kind : std::uint8_t {
-    kInit,
-    kIntermediate,
-    kAuth,
-    kCreateChild,
-    kRekeyChild,
-    kDeleteChild,
-    kRekeyIke,
-    kDeleteIke,
-    kProbe,
-    kMove,
-    kCheckWay,
-    kTellAddresses,
-    kRedirect
-  };
-
-  Kind kind{};
-  std::uint32_t spi = 0;  // of the child SA it is about, our inbound one
-  ChildId child{};        // and its id
-  ChildConfigPtr config;
-  std::uint16_t group = 0;   // that the peer has asked for; 0: our first
-  ByteVector cookie;         // COOKIE2 of a move or a check; the gateway of a redirect
-  bool single_pair = false;  // the peer takes a child for one address of each end only
-  bool unwanted = false;     // the child is to go as soon as it has been rekeyed
-  TimePoint not_before{};
-  unsigned attempts = 0;               // that ended with TEMPORARY_FAILURE
-  Cause cause = Cause::kClosedByHost;  // why something is deleted
-};
-
-// What of a child SA was settled in an exchange, by either end.
-struct ChildOutcome {
-  Proposal proposal;
-  std::uint32_t spi_in = 0, spi_out = 0;
-  ip::SelectorPair selectors;
-  bool transport = false;
-  bool pads = true;  // the peer takes TFC padding
-  bool initiator = false;
-};
-
-// A rekey of the peer that came while ours of the same SA was on its way (RFC 7296 section 2.8.1).
-struct Crossing {
-  ByteVector lowest_nonce;      // of the peer's exchange
-  std::uint32_t child_spi = 0;  // what it made: a child SA, by our inbound SPI
-  std::uint64_t ike_spi = 0;    // or an IKE SA, by our SPI
-};
-
-// What a CREATE_CHILD_SA has settled while its further key exchanges are made (RFC 9370 section 2.2.4), at either end.
-struct FollowUp {
-  Proposal proposal;
-  ByteVector nonce_i, nonce_r;
-  Secret shared;      // of the first key exchange
-  Secret further;     // of the others so far
-  unsigned done = 0;  // of them
-  ByteVector link;    // what the responder has named this by
-  // Of a new IKE SA.
-  SpiPair ike;
-  // Of a child SA: a pair for it, in place of `replaced` if that is not 0.
-  ChildConfigPtr config;
-  ChildOutcome outcome;
-  ChildId child{};
-  std::uint32_t replaced = 0;
-};
-
-// Our request that waits for its answer.
-struct Active {
-  Task task;
-  Exchange exchange{};
-  std::uint32_t message_id = 0;
-  std::vector<Buffer> packets;  // of one message; several: its fragments
-  unsigned tries = 0;
-  TimePoint resend_at = kNever;
-  // CREATE_CHILD_SA
-  ByteVector nonce;
-  std::unique_ptr<KeyExchange> key_exchange;
-  std::uint16_t group = 0;
-  std::uint32_t child_spi = 0;
-  std::uint64_t ike_spi = 0;
-  std::unique_ptr<Crossing> crossing;
-  std::unique_ptr<FollowUp> follow_up;
-};
-
-enum class Asked : std::uint8_t { kNothing, kConnection, kPsk, kAuthorize, kAddresses, kNarrow };
-
-// A request of the peer that is being worked on.
-struct Pending {
-  Header header;
-  Path path;
-  PayloadType first{};
-  ByteVector payloads;
-  Asked asked = Asked::kNothing;  // what it has asked last, and waits for while there is a question
-  QuestionId question{};
-  std::optional<Secret> psk;
-  bool chosen = false;    // the connection
-  bool verified = false;  // that the peer is whom it says
-  bool allowed = false;
-  std::optional<Configuration> configuration;
-  std::optional<ip::SelectorPair> narrowed;
-  std::optional<Gateway> elsewhere;  // where the host sends the peer
-};
-
-// A signature that has been asked for.
-struct Signing {
-  bool late = false;  // sign() has returned without it
-  SignatureMethod method;
-  std::optional<absl::StatusOr<ByteVector>> result;
-};
-
-// The same for a step of EAP.
-struct EapStep {
-  bool late = false;
-  std::optional<eap::Step> result;
-};
-
-struct OwnAuth {
-  std::uint8_t method = 0;
-  ByteVector data;
-};
-
-// The keys that a PPK changes, as they are without it.
-struct PpkKeys {
-  Secret d, pi, pr;
-};
-
-// What only the opening of an IKE SA needs.
-struct Handshake {
-  Route route;
-  ByteVector request, response;  // the IKE_SA_INIT messages, which AUTH covers
-  ByteVector nonce_i, nonce_r;
-  std::unique_ptr<KeyExchange> key_exchange;
-  std::uint16_t group = 0;
-  ByteVector cookie;
-  unsigned restarts = 0;
-  Secret pi, pr;
-  ProposalList offered;  // by the peer
-  std::optional<Identity> wanted;
-  std::uint32_t child_spi = 0;
-  bool peer_childless = false;
-  bool certificate_wanted = false;  // by the peer
-  QuestionId question{};            // of the initiator
-  Opening opening;                  // its ticket until the gateway has refused it
-  std::vector<IpAddress> had;       // by the IKE SA whose place this takes
-  std::optional<Session> session;   // responder: of the ticket that resumes this
-  std::optional<Secret> psk;
-  HashNumbers peer_hashes;
-  std::shared_ptr<Signing> signing;
-  std::optional<OwnAuth> own_auth;
-  // EAP
-  std::unique_ptr<eap::Peer> eap_peer;
-  std::unique_ptr<eap::Authenticator> authenticator;
-  std::shared_ptr<EapStep> step;  // that is under way
-  bool server_proved = false;
-  bool eap_done = false;
-  bool eap_alone = false;    // RFC 5998
-  ByteVector first_request;  // its payloads: what the last one is answered for
-  PayloadType first_type{};
-  IntermediateAuth intermediate;
-  std::optional<MessageKeys> inbound_before;  // of the last IKE_INTERMEDIATE request, which may come again
-  // Preshared keys of RFC 8784.
-  const Ppk* ppk = nullptr;                       // the one in use: as initiator, if both ends use PPKs
-  std::optional<PpkKeys> without_ppk;             // it has been mixed in
-  std::optional<OwnAuth> own_auth_without_ppk;    // for a responder that has it not
-  bool ppk_settled = false, ppk_refused = false;  // responder: ours have been compared; none is the peer's
-};
-
-// Fragments of one message (RFC 7383 section 2.6).
-struct Fragments {
-  std::uint32_t message_id = 0;
-  std::uint16_t total = 0;
-  PayloadType first{};
-  std::size_t bytes = 0;
-  std::vector<std::pair<std::uint16_t, ByteVector>> parts;
-};
-
-// Whether a connection of a responder is for those who come this way.
-bool is_for(const Connection& connection, const Path& path);
-// One end of it.
-bool is_at(const Connection& connection, const IpAddress& local);
-bool takes_from(const Connection& connection, const IpAddress& remote);
-
-// The way of an IKE SA's messages, or of its children.
-struct Way {
-  Path path;
-  bool local_nat = false, remote_nat = false;  // a NAT stands before that end
-};
-
-// What RFC 4555 adds to an IKE SA, once there is any of it.
-struct Mobility {
-  // Where ESP stays while IKE goes another way that is not proved yet: by the peer's answer to our move, or, after the
-  // peer's, by its answer to our check.
-  std::optional<Way> settled;
-  std::vector<IpAddress> peer_addresses;  // all that we know of the gateway
-  std::vector<IpAddress> tried;           // of them, since it was last heard
-};
 
 class Sa : public Timed {
  public:
@@ -488,17 +265,6 @@ class Sa : public Timed {
   // Tells of a new child (`child` 0), or of another pair for one, which is not sent by before send_by().
   ChildSa* install(TimePoint now, ChildId child, const ChildConfigPtr& config, const ChildOutcome& outcome,
                    Bytes shared, Bytes nonce_i, Bytes nonce_r, Bytes further = {});
-  // What is left to do once all key exchanges of a CREATE_CHILD_SA are done: of ours, of the peer's.
-  void finish_child(TimePoint now, Active active, const FollowUp& settled);
-  void finish_child_answer(TimePoint now, const FollowUp& settled);
-  void send_create_child(TimePoint now, Task task);
-  void on_create_child_request(TimePoint now, const Contents& contents);
-  void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
-  void on_create_child_response(TimePoint now, Active active, const Contents& contents);
-  bool repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error);
-  void child_refused(TimePoint now, Active active, const NotifyView* error, Reason reason);
-  // Our rekey has succeeded: which of the pairs stay, where the peer may have rekeyed too.
-  void settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, Bytes peer_nonce);
   // Takes a pair away. The last of its id takes the child down; others leave an inbound SA in its grace.
   void remove_child(TimePoint now, ChildSa& child, const Reason& reason);
   void give_up_spi(std::uint32_t spi);
@@ -510,6 +276,19 @@ class Sa : public Timed {
   esp::Encapsulation encapsulation(const ChildSa& child) const;
   // From now on this one is sent by.
   void send_by(ChildSa& child);
+
+  // --- sa_create_child.cc
+  // What is left to do once all key exchanges of a CREATE_CHILD_SA are done: of ours, of the peer's.
+  void finish_child(TimePoint now, Active active, const FollowUp& settled);
+  void finish_child_answer(TimePoint now, const FollowUp& settled);
+  void send_create_child(TimePoint now, Task task);
+  void on_create_child_request(TimePoint now, const Contents& contents);
+  void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
+  void on_create_child_response(TimePoint now, Active active, const Contents& contents);
+  bool repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error);
+  void child_refused(TimePoint now, Active active, const NotifyView* error, Reason reason);
+  // Our rekey has succeeded: which of the pairs stay, where the peer may have rekeyed too.
+  void settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, Bytes peer_nonce);
 
   // --- sa_rekey.cc
   void send_rekey(TimePoint now, Task task);
