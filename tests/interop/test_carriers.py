@@ -108,9 +108,9 @@ def test_5000_streams_through_8_carriers(stage, echoes, protocol):
     rest, memory = server.descriptors(), heap(server)
     connections = [by_socks(socks, echoes.port) for _ in range(STREAMS)]
     try:
+        exchange(connections, 0)
         assert established(port) == CARRIERS
         assert server.descriptors() >= rest + STREAMS + CARRIERS
-        exchange(connections, 0)
         assert heap(server) - memory < STREAMS * PER_STREAM
         connections[0].sendall(b"want %d" % STOPPED)
         # Streams went to the carriers in turn. Where there are no windows those beside the stopped one may have to wait.
