@@ -83,8 +83,14 @@ class GuestSwan:
         self.ctl("--load-all", "--noprompt", "--clear")
 
     def ctl(self, *arguments, check=True, timeout=60):
-        result = subprocess.run(["ip", "netns", "exec", self.near.name, "swanctl", *arguments, "--uri", f"tcp://{MANAGE[1]}:4502"],
-                                capture_output=True, text=True, env=os.environ | self.environment, timeout=timeout)
+        command = ["ip", "netns", "exec", self.near.name, "swanctl", *arguments, "--uri", f"tcp://{MANAGE[1]}:4502"]
+        deadline = time.monotonic() + 10
+        while True:
+            result = subprocess.run(command, capture_output=True, text=True, env=os.environ | self.environment, timeout=timeout)
+            # A rekeyed IKE SA's children may still be on their way to the new one.
+            if "no matching SAs to rekey" not in result.stderr + result.stdout or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         assert not check or result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}\n{self.log[-3000:]}"
         return result
 

@@ -1,5 +1,5 @@
 """A host of one process on an Ethernet interface: sends the IP packets that its input has, in hex, one a line, and
-prints the first IP packet that comes for it after each, or nothing but an end of line after twenty seconds.
+prints the first IP packet that comes for it after each, or nothing but an end of line after ten seconds.
 
 packet_host.py INTERFACE OWN_MAC PEER_MAC
 """
@@ -18,7 +18,7 @@ for line in sys.stdin:
         card.recv(65535)
     card.send(peer + own + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + packet)
     answer = b""
-    while not answer and select.select([card], [], [], 20)[0]:
+    while not answer and select.select([card], [], [], 10)[0]:
         frame = card.recv(65535)
         if frame[:6] == own and frame[12:14] in (b"\x86\xdd", b"\x08\x00"):
             answer = frame[14:]

@@ -71,14 +71,14 @@ def start_server(stage, maker, port, padding=False, enabled=True, proxy="vless")
 
 
 def start_client(stage, maker, server_port, socks, mux, proxy="vless", door=None):
-    """`door`: a port for UDP, and the one that its datagrams are for."""
+    """`door`: a port for UDP, open before the one for SOCKS, and the one that its datagrams are for."""
     proxy = PROXIES[proxy]
     if maker == "winze":
         names = {"max_connections": "maxConnections", "min_streams": "minStreams", "max_streams": "maxStreams"}
         outbound = proxy.winze_out(server_port) | {"mux": {names.get(k, k): v for k, v in mux.items()}}
         inbounds = [listener("socks", socks, auth="noauth", udp=True, ip=HOST)]
         if door:
-            inbounds.append(listener("dokodemo-door", door[0], address=HOST, port=door[1], network="udp"))
+            inbounds.insert(0, listener("dokodemo-door", door[0], address=HOST, port=door[1], network="udp"))
         config = client(inbounds, outbound)
     else:
         server = {"server": HOST, "server_port": server_port}
@@ -86,8 +86,8 @@ def start_client(stage, maker, server_port, socks, mux, proxy="vless", door=None
         inbound = {"type": "socks", "listen": HOST, "listen_port": socks}
         config = {"log": {"level": "error"}, "inbounds": [inbound], "outbounds": [outbound]}
         if door:
-            config["inbounds"].append({"type": "direct", "tag": "door", "listen": HOST, "listen_port": door[0],
-                                       "network": "udp", "override_address": HOST, "override_port": door[1]})
+            config["inbounds"].insert(0, {"type": "direct", "tag": "door", "listen": HOST, "listen_port": door[0],
+                                          "network": "udp", "override_address": HOST, "override_port": door[1]})
             rule = {"inbound": "door", "action": "route-options", "udp_connect": True}
             config["route"] = {"rules": [rule]}
     return stage.start(maker, config, [socks], f"client-{maker}")

@@ -21,7 +21,8 @@ from streams import by_socks
 LONG = int(os.environ.get("WINZE_SOAK_SECONDS", 0))
 ROUNDS = 6  # at most; a long soak goes through all
 SECONDS = LONG / (ROUNDS + 1) or 5  # of a round
-LEAK = 150  # bytes a connection, on average
+LEAK = 150  # bytes a connection, on average, beside
+STEP = 256 << 10  # which a heap may grow by at any time: its largest buffer
 # What servers remember of each request for minutes, against replays: VMess's 64 bits in each of two sets; Shadowsocks 2022's
 # a salt, and of a session which of its datagrams have come. A table that grows takes twice that at once. A round that is
 # longer than they are remembered has to do without.
@@ -115,7 +116,7 @@ class Watched:
         before, self.held = self.held, (self.process.rss_kib() << 10, self.total())
         if before:
             memory, total = (now - then for now, then in zip(self.held, before))
-            self.growth.append(memory // max(total, 1))
+            self.growth.append(max(memory - STEP, 0) // max(total, 1))
 
     def statistics(self):
         self.file.unlink(missing_ok=True)

@@ -236,7 +236,7 @@ def test_other_traffic_stays_within(stage, web, origin, files, hashes, makers):
 def test_one_gibibyte(stage, web, origin, files, hashes, makers):
     """Around, and within."""
     socks = start_pair(stage, makers)
-    assert https(socks, web[0], "1g.bin", "--tlsv1.3") == hashes["1g.bin"]
+    assert https(socks, web, "1g.bin", "--tlsv1.3") == hashes["1g.bin"]
     harness.transfer(socks, origin, files, hashes, "1g.bin")
 
 
