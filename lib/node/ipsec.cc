@@ -215,7 +215,10 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
     ended.insert(from.name);
     const bool lost = reason.cause == ike::Cause::kTimedOut;
     for (const IpsecChild& child : from.children) {
-      if (after_end(child, lost, settings.keep) == IpsecChild::Start::kTrap) set_trap(from, child);
+      if (after_end(child, lost, settings.keep) != IpsecChild::Start::kTrap) continue;
+      if (absl::Status status = set_trap(from, child); !status.ok()) {
+        say(Severity::kWarning, std::string(status.message()));
+      }
     }
     if (--running == 0 && traps.empty() && handlers.on_end) handlers.on_end();
   }

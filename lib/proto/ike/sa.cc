@@ -321,9 +321,9 @@ void Sa::on_time(TimePoint now) {
 
 void Sa::probe(TimePoint now) {
   if (host_.options.last_heard) {
-    const TimePoint due = after(host_.options.last_heard(id), connection_->dpd_delay);
-    if (due > now) {
-      probe_at_ = due;
+    const TimePoint next = after(host_.options.last_heard(id), connection_->dpd_delay);
+    if (next > now) {
+      probe_at_ = next;
       return;
     }
   }
