@@ -9,6 +9,9 @@ xray=v1.260327.0
 sing_box=v1.14.1
 shadowsocks_rust=1.25.0
 
+# Where rustup puts cargo, and Go's own archive go; a PATH that no login made may lack both.
+PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin:/usr/local/go/bin
+
 need() { # need PROGRAM WHAT
   if command -v "$1" >/dev/null; then return; fi
   echo "There is no \"$1\" here to build $2." >&2
