@@ -13,16 +13,18 @@ namespace {
 
 // A dump: magic | u64 begin | u32 count | salts of the elder generation | the same of the younger.
 // A later salt: u64 time | salt.
-constexpr std::string_view kMagic = "winze salts 1\n\0\0";
+constexpr std::string_view kMagic = "winze salts 1\n";
 constexpr std::size_t kMark = 16;  // of a salt
 
 }  // namespace
 
+struct SaltPool::Generation {
+  UnixTime begin = 0;
+  absl::flat_hash_set<Mark> marks;
+};
+
 struct SaltPool::Sets {
-  struct Generation {
-    UnixTime begin = 0;
-    absl::flat_hash_set<Mark> marks;
-  } younger, elder;
+  Generation younger, elder;
 };
 
 SaltPool::SaltPool(const SaltLimits& limits) : limits_(limits), sets_(std::make_unique<Sets>()) {}
@@ -46,7 +48,7 @@ void SaltPool::turn(UnixTime now) {
   const bool is_old = limits_.age != 0 && now >= s.younger.begin + limits_.age;
   if (!is_old && s.younger.marks.size() < limits_.count) return;
   const bool both = is_old && now >= s.younger.begin + 2 * limits_.age;
-  s.elder = both ? Sets::Generation{} : std::move(s.younger);
+  s.elder = both ? Generation{} : std::move(s.younger);
   s.younger = {.begin = now, .marks = {}};
 }
 
@@ -54,7 +56,7 @@ std::vector<std::uint8_t> SaltPool::dump() const {
   std::vector<std::uint8_t> out(kMagic.size() + 2 * (8 + 4) + kMark * size());
   std::memcpy(out.data(), kMagic.data(), kMagic.size());
   std::uint8_t* at = out.data() + kMagic.size();
-  for (const Sets::Generation* generation : {&sets_->elder, &sets_->younger}) {
+  for (const Generation* generation : {&sets_->elder, &sets_->younger}) {
     store_u64(at, static_cast<std::uint64_t>(generation->begin));
     store_u32(at + 8, static_cast<std::uint32_t>(generation->marks.size()));
     at += 8 + 4;
@@ -76,20 +78,8 @@ SaltPool::Later SaltPool::later(std::span<const std::uint8_t> salt, UnixTime now
 bool SaltPool::load(std::span<const std::uint8_t> dumped, UnixTime now) {
   Reader in(dumped);
   if (in.text(kMagic.size()) != kMagic) return false;
-  for (Sets::Generation* generation : {&sets_->elder, &sets_->younger}) {
-    // A time to come would never end.
-    generation->begin = std::min(static_cast<UnixTime>(in.u64()), now);
-    const std::uint32_t count = in.u32();
-    if (in.remaining() / kMark < count) return false;
-    generation->marks.reserve(count);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      Mark mark;
-      std::memcpy(mark.data(), in.bytes(kMark).data(), kMark);
-      generation->marks.insert(mark);
-    }
-  }
-  const bool whole = in.ok();
-  while (in.remaining() >= sizeof(Later)) {
+  const bool whole = load(in, sets_->elder, now) && load(in, sets_->younger, now);
+  while (whole && in.remaining() >= sizeof(Later)) {
     const UnixTime when = std::min(static_cast<UnixTime>(in.u64()), now);
     Mark mark;
     std::memcpy(mark.data(), in.bytes(kMark).data(), kMark);
@@ -97,6 +87,20 @@ bool SaltPool::load(std::span<const std::uint8_t> dumped, UnixTime now) {
   }
   turn(now);
   return whole;
+}
+
+bool SaltPool::load(Reader& in, Generation& generation, UnixTime now) {
+  // A time to come would never end.
+  generation.begin = std::min(static_cast<UnixTime>(in.u64()), now);
+  const std::uint32_t count = in.u32();
+  if (!in.ok() || in.remaining() / kMark < count) return false;
+  generation.marks.reserve(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Mark mark;
+    std::memcpy(mark.data(), in.bytes(kMark).data(), kMark);
+    generation.marks.insert(mark);
+  }
+  return true;
 }
 
 std::size_t SaltPool::size() const { return sets_->elder.marks.size() + sets_->younger.marks.size(); }

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "winze/base/bytes.h"
 #include "winze/base/time.h"
 
 namespace winze::shadowsocks {
@@ -48,8 +49,10 @@ class SaltPool final : public Salts {
   std::size_t size() const;
 
  private:
+  struct Generation;
   struct Sets;
   using Mark = std::array<std::uint8_t, 16>;
+  static bool load(Reader& in, Generation& generation, UnixTime now);
   bool add(const Mark& mark, UnixTime now);
   void turn(UnixTime now);
 
