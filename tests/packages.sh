@@ -9,7 +9,8 @@ build_packages=(
 demo_packages=(nginx-light curl openssl iproute2 iputils-ping iperf3)
 # To build and run the tests.
 test_packages=(
-  doctest-dev libbenchmark-dev python3 python3-pytest python3-pytest-xdist python3-scapy clang-16 clang-format-16 libclang-rt-16-dev
+  doctest-dev libbenchmark-dev python3 python3-pytest python3-pytest-xdist python3-pytest-rerunfailures
+  python3-scapy clang-16 clang-format-16 libclang-rt-16-dev
   "${demo_packages[@]}"
 )
 # The peers of other makes.

@@ -65,14 +65,15 @@ fi
 if [ -n "$peers" ]; then
   if [ -n "$built" ]; then step "peers built from source" bash tests/interop/built_peers.sh; fi
   echo "== interop"
-  # Most of a test's time is waiting for deadlines and for processes to start.
-  /usr/bin/python3 -m pytest -q -ra -n 2 --dist loadfile "${interop[@]}" tests/interop 2>&1 | tee "$log" || true
+  # Most of a test's time is waiting for deadlines and for processes to start. What fails is run once more, and told: the other
+  # makers' processes have races of their own.
+  /usr/bin/python3 -m pytest -q -raR -n 2 --dist loadfile --reruns 1 "${interop[@]}" tests/interop 2>&1 | tee "$log" || true
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
   interop_failed=$(($(tally failed) + $(tally error)))
   if ! grep -qE '[0-9]+ passed' "$log"; then interop_failed=$((interop_failed + 1)); fi
-  passed=$((passed + $(tally passed))) failed=$((failed + interop_failed))
+  passed=$((passed + $(tally passed))) failed=$((failed + interop_failed)) again=$(tally rerun)
 fi
 
 echo
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed${again:+, $again run a second time}"
 [ "$failed" = 0 ]

@@ -104,6 +104,12 @@ def pytest_runtest_makereport(item, call):
         item.report = outcome.get_result()
 
 
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed at first: {report.nodeid}", sep="-")
+        terminalreporter.write_line(report.longreprtext[-3000:])
+
+
 @pytest.fixture
 def spaces():
     """Makes network namespaces by name."""
