@@ -8,7 +8,7 @@
 //   proxy_load connections PORT WORKERS SECONDS  new connections per second, each with one small request
 //   proxy_load requests PORT COUNT               p50 and p99 in microseconds of small requests on one connection
 //   proxy_load packets PORT WINDOW SECONDS       datagrams of 1200 bytes per second that the origin sent back, with so
-//                                                many on their way
+//                                                many on their way (64 at most)
 //   proxy_load idle PORT COUNT                   opens COUNT connections, prints "open", holds them until input ends
 //
 // By UDP the origin sends everything back, at the port that it has for TCP. Its requests: 'D' size -> size bytes; 'U'
@@ -189,6 +189,13 @@ struct Batch {
     }
     return ::recvmmsg(fd, messages, kBatch, flags, nullptr);
   }
+
+  void send(int fd, int count) {
+    for (int sent = 0; sent < count;) {
+      const int more = ::sendmmsg(fd, messages + sent, static_cast<unsigned>(count - sent), 0);
+      sent += more > 0 ? more : 1;
+    }
+  }
 };
 
 void echo(std::uint16_t port) {
@@ -197,10 +204,7 @@ void echo(std::uint16_t port) {
   while (true) {
     const int n = batch.receive(fd, MSG_WAITFORONE);
     for (int i = 0; i < n; ++i) batch.pieces[i].iov_len = batch.messages[i].msg_len;
-    for (int sent = 0; sent < n;) {
-      const int more = ::sendmmsg(fd, batch.messages + sent, static_cast<unsigned>(n - sent), 0);
-      sent += more > 0 ? more : 1;
-    }
+    batch.send(fd, n);
   }
 }
 
@@ -288,13 +292,16 @@ int packets(std::uint16_t port, int window, double seconds) {
   const timeval patience{0, 20'000};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&door), sizeof door) != 0) die("connect");
-  const std::vector<std::uint8_t> datagram(kDatagram, 'x');
-  Batch batch;
+  Batch batch, datagrams;
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    datagrams.pieces[i] = {&datagrams.bytes[i * 2048], kDatagram};
+    datagrams.messages[i] = {{nullptr, 0, &datagrams.pieces[i], 1, nullptr, 0, 0}, 0};
+  }
   std::uint64_t count = 0;
   int due = window;
   const auto begun = Clock::now();
   while (seconds_since(begun) < seconds) {
-    for (; due > 0; --due) (void)::send(fd, datagram.data(), datagram.size(), 0);
+    datagrams.send(fd, due);
     const int n = batch.receive(fd, MSG_WAITFORONE);
     if (n > 0) count += static_cast<std::uint64_t>(n);
     due = n > 0 ? n : window;
@@ -333,7 +340,7 @@ int main(int argc, char** argv) {
     return connections(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
   if (mode == "requests" && argc == 4) return requests(port(), number(3));
   if (mode == "packets" && argc == 5)
-    return packets(port(), static_cast<int>(number(3)), std::strtod(argv[4], nullptr));
+    return packets(port(), static_cast<int>(std::min<std::uint64_t>(number(3), kBatch)), std::strtod(argv[4], nullptr));
   if (mode == "idle" && argc == 4) return idle(port(), static_cast<int>(number(3)));
   std::fputs("usage: see the head of proxy_load.cc\n", stderr);
   return 2;
