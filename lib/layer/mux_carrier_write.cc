@@ -9,7 +9,8 @@
 namespace winze::mux {
 namespace {
 
-// One write of the carrier takes so much from those that wait, and so much from one of several.
+// One write of the carrier takes so much from those that wait, and so much from one of several. Where each has more
+// than that they go one after another, whole: nothing is copied, and what the peer reads at once is of one stream.
 constexpr std::size_t kBatch = 192 << 10;
 constexpr std::size_t kTurn = 64 << 10;
 constexpr std::size_t kDatagramBacklog = 128 << 10;
@@ -35,7 +36,8 @@ void Carrier::State::schedule_write() {
 void Carrier::State::write() {
   if (writing || closed) return;
   Buffer out;
-  if (queue.size() > 1 || (session->wants_flush() && !queue.empty())) out = batch_buffer();
+  const bool apart = std::ranges::all_of(queue, [](const SubPtr& sub) { return sub->pending.size() > kTurn; });
+  if ((queue.size() > 1 && !apart) || (session->wants_flush() && !queue.empty())) out = batch_buffer();
   if (session->wants_flush()) session->flush(out);
   std::size_t turns = queue.size() * 8;
   while (!queue.empty() && out.size() < kBatch && turns-- > 0) {
@@ -44,6 +46,7 @@ void Carrier::State::write() {
     sub->waiting = false;
     if (sub->closed || sub->failure) continue;
     take_turn(sub, out);
+    if (apart && !out.empty()) break;
   }
   if (out.empty()) return complete();
   writing = true;
