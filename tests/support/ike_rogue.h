@@ -1,6 +1,7 @@
 // A peer that has the right keys and says what no peer should: messages sealed with the keys of an engine's key log.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -55,8 +56,11 @@ struct RogueKeys {
 
 // One payload, with the type of the one behind it.
 inline Bytes payload(std::uint8_t next, const Bytes& body, bool critical = false) {
-  Bytes out{next, static_cast<std::uint8_t>(critical ? 0x80 : 0), 0, static_cast<std::uint8_t>(body.size() + 4)};
-  out.insert(out.end(), body.begin(), body.end());
+  Bytes out(4 + body.size());
+  out[0] = next;
+  out[1] = critical ? 0x80 : 0;
+  store_u16(&out[2], static_cast<std::uint16_t>(out.size()));
+  std::ranges::copy(body, out.begin() + 4);
   return out;
 }
 

@@ -1,12 +1,14 @@
 // EAP inside IKE_AUTH where one end plays false, or asks a server that is elsewhere.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "support/ike_impostor.h"
+#include "winze/base/bytes.h"
 
 namespace winze::ike {
 namespace {
@@ -63,8 +65,12 @@ void play_false(IkePair& pair, Ends& ends, unsigned from, F edit) {
 }
 
 Bytes eap_request(std::uint8_t id, std::uint8_t type, const Bytes& data = {}) {
-  Bytes packet{1, id, 0, static_cast<std::uint8_t>(5 + data.size()), type};
-  packet.insert(packet.end(), data.begin(), data.end());
+  Bytes packet(5 + data.size());
+  packet[0] = 1;
+  packet[1] = id;
+  store_u16(&packet[2], static_cast<std::uint16_t>(packet.size()));
+  packet[4] = type;
+  std::ranges::copy(data, packet.begin() + 5);
   return packet;
 }
 
