@@ -306,8 +306,8 @@ struct Ipsec::Parts : std::enable_shared_from_this<Parts> {
 
   ike::Answer authorize(const ike::AskAuthorize& question) const {
     const auto from = std::ranges::find(options.connections, question.connection->name, &IpsecConnection::name);
-    const IpsecAuth& remote = from->remote.front();
-    if (remote.method == IpsecAuth::Method::kEap && !takes_eap_identity(remote, question.eap_identity)) {
+    for (const IpsecAuth& remote : from->remote) {
+      if (remote.method != IpsecAuth::Method::kEap || takes_eap_identity(remote, question.eap_identity)) continue;
       return ike::Refuse{"EAP has proved \"" + printable(question.eap_identity) + "\", whom " + remote.path +
                          " does not take"};
     }

@@ -139,26 +139,51 @@ absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& 
   return absl::OkStatus();
 }
 
+absl::Status check_rounds(const IpsecConnection& from) {
+  const auto by_eap = [](const IpsecAuth& round) { return round.method == IpsecAuth::Method::kEap; };
+  for (const auto& [clients, gateways] : {std::pair(&from.local, &from.remote), std::pair(&from.remote, &from.local)}) {
+    if (std::ranges::count_if(*clients, by_eap) > 1) {
+      return invalid(clients->back().path + ".auth", "of several rounds only one can be by EAP");
+    }
+    const auto eap = std::ranges::find_if(*clients, by_eap);
+    const auto before = static_cast<std::size_t>(eap - clients->begin()) + 1;
+    if (eap == clients->end() || before >= gateways->size()) continue;
+    return invalid((*gateways)[before].path,
+                   "would come after EAP has begun: the gateway proves itself first, by a round "
+                   "for each of the client's");
+  }
+  const bool several = from.local.size() > 1 || from.remote.size() > 1;
+  if (!several || (from.ppk_id.empty() && !from.ppk_required)) return absl::OkStatus();
+  return invalid(from.path + (from.ppk_id.empty() ? ".ppk_required" : ".ppk_id"),
+                 "a PPK does not go with several rounds of authentication");
+}
+
 absl::Status set_auth(const IpsecOptions& options, const IpsecCredentials& credentials, const EapSurroundings& around,
                       const IpsecConnection& from, ike::Connection& out) {
   using Method = IpsecAuth::Method;
-  for (const auto* rounds : {&from.local, &from.remote}) {
-    if (rounds->size() > 1) return invalid((*rounds)[1].path, "several rounds of authentication are not supported");
+  if (absl::Status status = check_rounds(from); !status.ok()) return status;
+  for (const IpsecAuth& local : from.local) {
+    const bool first = &local == &from.local.front();
+    ike::LocalAuth& made = first ? out.local : out.further_local.emplace_back();
+    if (!local.id.empty()) made.id = ike::Identity::parse(local.id);
+    absl::Status status;
+    if (local.method == Method::kPubkey) status = set_certificate(credentials, local, made);
+    if (local.method == Method::kEap) status = set_local_eap(options, credentials, around, from, local, made);
+    if (!status.ok()) return status;
   }
-  const IpsecAuth &local = from.local.front(), &remote = from.remote.front();
-  if (!local.id.empty()) out.local.id = ike::Identity::parse(local.id);
-  if (!remote.id.empty()) out.remote.id = ike::IdentityPattern(remote.id);
-  absl::Status status;
-  if (local.method == Method::kPubkey) status = set_certificate(credentials, local, out.local);
-  if (status.ok() && local.method == Method::kEap) {
-    status = set_local_eap(options, credentials, around, from, out.local);
+  for (const IpsecAuth& remote : from.remote) {
+    const bool first = &remote == &from.remote.front();
+    ike::RemoteAuth& made = first ? out.remote : out.further_remote.emplace_back();
+    if (!remote.id.empty()) made.id = ike::IdentityPattern(remote.id);
+    absl::Status status;
+    if (remote.method == Method::kPubkey) status = set_verifier(credentials, remote, made);
+    if (remote.method == Method::kEap) {
+      status = set_remote_eap(options, credentials, around, from, remote, made);
+      out.ask_authorize = true;  // takes_eap_identity()
+    }
+    if (!status.ok()) return status;
   }
-  if (status.ok() && remote.method == Method::kPubkey) status = set_verifier(credentials, remote, out.remote);
-  if (status.ok() && remote.method == Method::kEap) {
-    status = set_remote_eap(options, credentials, around, from, out.remote);
-    out.ask_authorize = true;  // takes_eap_identity()
-  }
-  return status;
+  return absl::OkStatus();
 }
 
 void set_configuration(const IpsecOptions& options, const IpsecConnection& from, ike::Connection& out) {

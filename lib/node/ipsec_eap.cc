@@ -83,11 +83,17 @@ absl::Status check_gateway(const IpsecAuth& gateway, bool legacy) {
 }
 
 // RFC 5998 section 4.
-absl::Status check_alone(const IpsecAuth& local, const IpsecAuth& remote) {
-  const bool alone = local.method == IpsecAuth::Method::kEap && remote.method == IpsecAuth::Method::kEap;
-  if (!alone || (local.eap == "tls" && remote.eap == "tls")) return absl::OkStatus();
+absl::Status check_alone(const IpsecConnection& connection) {
+  const auto by_eap = [](const IpsecAuth& round) { return round.method == IpsecAuth::Method::kEap; };
+  if (std::ranges::none_of(connection.local, by_eap) || std::ranges::none_of(connection.remote, by_eap)) {
+    return absl::OkStatus();
+  }
+  const IpsecAuth &local = connection.local.front(), &remote = connection.remote.front();
+  const bool several = connection.local.size() > 1 || connection.remote.size() > 1;
+  if (!several && local.eap == "tls" && remote.eap == "tls") return absl::OkStatus();
   return invalid(remote.path + ".auth",
-                 "without a gateway that proves itself first (\"pubkey\"), only eap-tls is safe, for both ends");
+                 "without a gateway that proves itself first (\"pubkey\"), only eap-tls is safe, "
+                 "for both ends, and without further rounds");
 }
 
 absl::StatusOr<eap::TlsOptions> tls_options(const IpsecCredentials& credentials, const EapSurroundings& around,
@@ -130,8 +136,9 @@ absl::Status set_server_name(const IpsecAuth& local, const IpsecAuth& remote, ea
 }
 
 absl::StatusOr<eap::TlsEngineFactory> client_tls(const IpsecCredentials& credentials, const EapSurroundings& around,
-                                                 const IpsecConnection& connection, const std::string& identity) {
-  const IpsecAuth &local = connection.local.front(), &remote = connection.remote.front();
+                                                 const IpsecConnection& connection, const IpsecAuth& local,
+                                                 const std::string& identity) {
+  const IpsecAuth& remote = connection.remote.front();
   // A server behind the gateway may have its certificate from elsewhere than it.
   const IpsecAuth anyone{.path = local.path, .name = {}};
   auto options =
@@ -144,9 +151,10 @@ absl::StatusOr<eap::TlsEngineFactory> client_tls(const IpsecCredentials& credent
 }  // namespace
 
 absl::Status set_local_eap(const IpsecOptions& options, const IpsecCredentials& credentials,
-                           const EapSurroundings& around, const IpsecConnection& connection, ike::LocalAuth& out) {
-  const IpsecAuth &local = connection.local.front(), &remote = connection.remote.front();
-  if (absl::Status status = check_alone(local, remote); !status.ok()) return status;
+                           const EapSurroundings& around, const IpsecConnection& connection, const IpsecAuth& local,
+                           ike::LocalAuth& out) {
+  const IpsecAuth& remote = connection.remote.front();
+  if (absl::Status status = check_alone(connection); !status.ok()) return status;
   if (absl::Status status = check_gateway(remote, connection.legacy); !status.ok()) return status;
   out.method = ike::AuthMethod::kEap;
   out.eap_only = remote.method == IpsecAuth::Method::kEap;
@@ -167,7 +175,7 @@ absl::Status set_local_eap(const IpsecOptions& options, const IpsecCredentials& 
     return invalid(local.path + ".auth", "secrets has no eap section for \"" + made->identity + "\"");
   }
   if (only_tls || (local.eap.empty() && (!local.certs.empty() || password == nullptr))) {
-    auto tls = client_tls(credentials, around, connection, made->identity);
+    auto tls = client_tls(credentials, around, connection, local, made->identity);
     if (!tls.ok()) return tls.status();
     made->tls = std::move(*tls);
   }
@@ -176,9 +184,10 @@ absl::Status set_local_eap(const IpsecOptions& options, const IpsecCredentials& 
 }
 
 absl::Status set_remote_eap(const IpsecOptions& options, const IpsecCredentials& credentials,
-                            const EapSurroundings& around, const IpsecConnection& connection, ike::RemoteAuth& out) {
-  const IpsecAuth &local = connection.local.front(), &remote = connection.remote.front();
-  if (absl::Status status = check_alone(local, remote); !status.ok()) return status;
+                            const EapSurroundings& around, const IpsecConnection& connection, const IpsecAuth& remote,
+                            ike::RemoteAuth& out) {
+  const IpsecAuth& local = connection.local.front();
+  if (absl::Status status = check_alone(connection); !status.ok()) return status;
   if (absl::Status status = check_gateway(local, connection.legacy); !status.ok()) return status;
   auto methods = methods_of(remote, connection.legacy);
   if (!methods.ok()) return methods.status();

@@ -19,13 +19,15 @@ struct EapSurroundings {
   const WallClock* clock = nullptr;
 };
 
-// The client's side of `connection`, whose `local` says EAP: LocalAuth::eap and eap_only. No
-// eap where it can be a gateway's end alone.
+// The client's side of `connection`, whose round `local` is EAP: LocalAuth::eap and eap_only. No eap where it can be a
+// gateway's end alone. The gateway has to prove itself by its first round.
 absl::Status set_local_eap(const IpsecOptions& options, const IpsecCredentials& credentials,
-                           const EapSurroundings& around, const IpsecConnection& connection, ike::LocalAuth& out);
-// The gateway's, whose `remote` says EAP: RemoteAuth::eap.
+                           const EapSurroundings& around, const IpsecConnection& connection, const IpsecAuth& local,
+                           ike::LocalAuth& out);
+// The gateway's, whose round `remote` is EAP: RemoteAuth::eap.
 absl::Status set_remote_eap(const IpsecOptions& options, const IpsecCredentials& credentials,
-                            const EapSurroundings& around, const IpsecConnection& connection, ike::RemoteAuth& out);
+                            const EapSurroundings& around, const IpsecConnection& connection, const IpsecAuth& remote,
+                            ike::RemoteAuth& out);
 
 // Whether `remote` takes whom EAP has proved: eap_id, or, where there is none, id. A client may say any IDi, so that
 // alone is worth nothing.

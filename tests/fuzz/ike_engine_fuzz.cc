@@ -3,6 +3,7 @@
 //
 //   operations(1 byte: 6 bits of count, whether a setting follows, and whether there are further key exchanges;
 //              then so many) | bytes
+//   a count above 55 also has both ends prove themselves in several rounds
 //   setting: EAP, addresses, PPK, small fragments, and, behind a bit that says so, how many messages of the handshake
 //            arrive before the operations begin
 #include <algorithm>
@@ -64,6 +65,7 @@ class Session {
     a.resumption = b.resumption = true;
     a.follow_redirects = true;
     set(setting, a, b);
+    if ((count & 63) > 55) add_rounds(a, b);
     EngineOptions options;
     options.key_log = [this](std::string_view line) { keys_.take(line); };
     pair_ = std::make_unique<IkePair>(7, std::move(options));
@@ -123,6 +125,17 @@ class Session {
       }
     }
     if ((setting & 8) != 0) a.fragment_size = b.fragment_size = 300;
+  }
+
+  // EAP comes behind a secret then.
+  static void add_rounds(Connection& a, Connection& b) {
+    for (auto [own, peer] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+      own->ppk_id.clear();
+      own->further_local = {own->local};
+      peer->further_remote = {peer->remote};
+      own->local = IkePair::connection(own == &a).local;
+      peer->remote = IkePair::connection(peer == &a).remote;
+    }
   }
 
   void answer(const Event& event) {

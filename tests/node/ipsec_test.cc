@@ -212,6 +212,65 @@ TEST_CASE("EAP that is not safe, or not whole, is refused before anything is sen
   CHECK_MESSAGE(std::string(message_of(nobody)).find("nobody could come in") != std::string::npos, message_of(nobody));
 }
 
+TEST_CASE("several rounds of authentication by the words of swanctl.conf, at both ends") {
+  struct Row {
+    const char* name;
+    std::string gateway, client;  // both ends' sections, each of its own
+    const char* says;             // of the gateway's log
+    bool up = true;
+  };
+  const std::string server = "local { " + kServer + " }\n", believe = "remote { id = gw.example.org }\n";
+  const std::string alice = "auth = pubkey\n id = alice@example.org\n";
+  const std::string of_alice = "local-a { " + alice + kClientCert + " }\n", for_alice = "remote-a { " + alice + " }\n";
+  const std::string of_carol = "local-b { auth = eap-mschapv2\n id = carol }\n";
+  for (const Row& row : {
+           Row{"a certificate, then a password",
+               server + for_alice + "remote-b { auth = eap-mschapv2\n eap_id = %any }", of_alice + of_carol + believe,
+               "(EAP: carol)"},
+           Row{"in the order that `round` says",
+               server + "remote-b { round = 2\n auth = eap-mschapv2\n id = carol }\nremote-a { round = 1\n " + alice +
+                   "}",
+               of_alice + of_carol + believe, "(EAP: carol)"},
+           Row{"a secret, then a certificate", server + "remote-0 { auth = psk\n id = phone.test }\n" + for_alice,
+               "local-0 { auth = psk\n id = phone.test }\n" + of_alice + believe, "alice@example.org"},
+           Row{"security: the second is missing", server + for_alice + "remote-b { auth = psk\n id = phone.test }",
+               of_alice + believe, "does not take several rounds", false},
+           Row{"security: the password of another", server + for_alice + "remote-b { auth = eap-mschapv2\n id = dave }",
+               of_alice + "local-b { auth = eap-mschapv2\n id = dave\n eap_id = carol }\n" + believe,
+               "EAP has proved \"carol\", whom connections.gw.remote-b does not take", false},
+       }) {
+    CAPTURE(row.name);
+    World world;
+    const std::string secrets = kCarol + "\n ike-1 { id = phone.test\n secret = of-the-phone }";
+    End gateway(world.environment, "connections { gw { " + row.gateway + "\n" + std::string(kChildOfGateway) +
+                                       " } }\n" + shared_sections("server.key", secrets));
+    End client(world.environment,
+               "connections { home { remote_addrs = 127.0.0.1\n remote_port = " +
+                   std::to_string(gateway.ipsec->host().nat_local().port) + "\n" + row.client +
+                   std::string(kChildOfClient) + " } }\n" + shared_sections("client.key", secrets),
+               "home");
+    CHECK(world.until([&] { return client.ended || (client.children != 0 && gateway.children != 0); }));
+    CAPTURE(gateway.log);
+    CHECK(client.ups == row.up);
+    CHECK(gateway.log.find(row.says) != std::string::npos);
+  }
+  const auto check = [&](const std::string& local, const std::string& remote, const std::string& more = {}) {
+    return std::string(message_of(Ipsec::check(
+        read("connections { c { " + local + remote + more + " } }\n" + shared_sections("server.key", kCarol)))));
+  };
+  CHECK(check(of_alice, "remote-1 { auth = psk }\n remote-2 { auth = pubkey }\n", "ppk_id = one")
+            .find("connections.c.ppk_id: a PPK does not go with several rounds") != std::string::npos);
+  CHECK(check(of_carol + "local-c { auth = eap-mschapv2\n id = carol }\n", believe)
+            .find("connections.c.local-c.auth: of several rounds only one can be by EAP") != std::string::npos);
+  CHECK(check(of_carol, believe + "remote-2 { auth = psk\n id = desk.test }\n")
+            .find("connections.c.remote-2: would come after EAP has begun") != std::string::npos);
+  CHECK(check("local-0 { auth = psk }\n" + of_carol, "remote-1 { auth = psk }\n remote-2 { auth = pubkey }\n")
+            .find("connections.c.remote-1.auth: EAP needs a gateway with a certificate") != std::string::npos);
+  const std::string by_tls = "auth = eap-tls\n id = gw.example.org\n certs = " + file("server.pem") + " }\n";
+  CHECK(check("local-0 { auth = psk }\n local-1 { " + by_tls, "remote-0 { auth = pubkey }\n remote-1 { " + by_tls)
+            .find("and without further rounds") != std::string::npos);
+}
+
 TEST_CASE("responses of OCSP are read from files, and read again at reload") {
   const auto response = std::filesystem::temp_directory_path() / ("winze-ocsp-" + std::to_string(::getpid()) + ".der");
   const auto put = [&](const std::string& name) {

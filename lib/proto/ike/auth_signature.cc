@@ -161,6 +161,8 @@ absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown,
   return chain->front();
 }
 
+namespace {
+
 void write_certificate_request(PayloadWriter& out, const CertificateVerifier& verifier) {
   std::vector<std::uint8_t> keys;
   for (const Certificate& root : verifier.roots()) {
@@ -168,6 +170,15 @@ void write_certificate_request(PayloadWriter& out, const CertificateVerifier& ve
     keys.insert(keys.end(), key.begin(), key.end());
   }
   if (!keys.empty()) write_certificate(out, PayloadType::kCertificateRequest, kX509Signature, keys);
+}
+
+}  // namespace
+
+void write_certificate_requests(PayloadWriter& out, const Connection& connection) {
+  if (connection.remote.verifier) write_certificate_request(out, *connection.remote.verifier);
+  for (const RemoteAuth& round : connection.further_remote) {
+    if (round.verifier) write_certificate_request(out, *round.verifier);
+  }
 }
 
 }  // namespace winze::ike

@@ -43,8 +43,8 @@ absl::Status verify_signature(const AuthView& auth, const PublicKey& key, Bytes 
 // The chain that a peer showed, up to a root of ours, and for the identity that it claims; else why not.
 absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown, const Identity& identity,
                                          const CertificateVerifier& verifier, const ChainPolicy& policy);
-// CERTREQ: the hashes of the keys of the roots.
-void write_certificate_request(PayloadWriter& out, const CertificateVerifier& verifier);
+// CERTREQ: the hashes of the keys of the roots, for each round of the peer's authentication.
+void write_certificate_requests(PayloadWriter& out, const Connection& connection);
 
 inline constexpr std::uint8_t kX509Signature = 4;  // certificate encoding
 

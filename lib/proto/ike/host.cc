@@ -207,13 +207,13 @@ std::vector<Sa*> Host::others_of_peer(const Sa& sa) const {
 }
 
 bool Host::has_contact(const Sa& sa) const {
-  const Identity* const wanted = sa.connection_->remote.id.exact();
+  const Identity* const wanted = last_peer_round(*sa.connection_).id.exact();
   return std::ranges::any_of(sas, [&](const auto& entry) {
     const Sa& other = *entry.second;
     if (&other == &sa || !other.client_ || other.state() != Sa::State::kUp || other.id == SaId{}) return false;
     const bool same =
         wanted != nullptr ? other.remote_ == *wanted : other.path_.remote.address == sa.path_.remote.address;
-    return same && other.own_identity() == sa.own_identity();
+    return same && other.lasting_identity() == sa.lasting_identity();
   });
 }
 

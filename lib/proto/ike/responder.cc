@@ -162,6 +162,11 @@ class Responder {
                                [&](const ConnectionPtr& c) { return !c->ppks.empty() && is_for(*c, path_); });
   }
 
+  bool takes_rounds() const {
+    return std::ranges::any_of(host_.options.connections,
+                               [&](const ConnectionPtr& c) { return has_rounds(*c) && is_for(*c, path_); });
+  }
+
   void accept() {
     auto exchange = answer_key_exchange(static_cast<KeyExchangeMethod>(contents_.key_exchange->method),
                                         contents_.key_exchange->value, host_.random);
@@ -219,8 +224,8 @@ class Responder {
     if (!opened.hashes.empty()) write_hashes(out);
     if (has_additional({&opened.proposal, 1})) write_notify(out, notify::kIntermediateSupported);
     if (contents_.has(notify::kUsePpk) && knows_ppk()) write_notify(out, notify::kUsePpk);
-    if (connection_->remote.verifier && connection_->request_certificates)
-      write_certificate_request(out, *connection_->remote.verifier);
+    if (connection_->request_certificates) write_certificate_requests(out, *connection_);
+    if (takes_rounds()) write_notify(out, notify::kMultipleAuthSupported);
   }
 
   // Not longer than what it answers: nobody is worth more to an attacker than he pays.

@@ -65,7 +65,7 @@ SaInfo Sa::info() const {
   info.spi_i = spis_.i;
   info.spi_r = spis_.r;
   info.path = path_;
-  if (connection_) info.local = connection_->local.id;
+  if (connection_) info.local = own_round().id;
   if (mobility_) info.peer_addresses = mobility_->peer_addresses;
   info.remote = remote_;
   info.proposal = proposal_;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -186,32 +187,62 @@ class Sa : public Timed {
   // --- sa_auth.cc
   void prove(TimePoint now);
   void send_auth(TimePoint now);
+  bool makes_child() const noexcept;  // with the IKE SA
+  void write_wishes(PayloadWriter& out);
   Configuration wish() const;
-  void on_signed(TimePoint now);
-  // Our own AUTH payload. False while the key signs, or when it has failed and so ended this.
-  bool make_auth(TimePoint now);
-  bool make_proof(TimePoint now, bool with_ppk, std::optional<OwnAuth>& proof);
-  bool sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof);
-  void fail_to_prove(TimePoint now, std::string text);
-  // Whether the peer has proved that it is remote_; else why not.
-  absl::Status verify_auth(const Contents& contents) const;
   void on_auth_response(TimePoint now, const Contents& contents);
+  std::string_view missing_in(const Contents& contents, bool ends_eap) const;
+  absl::Status verify_round(const Contents& contents);
+  void finish_opening(TimePoint now, const Contents& contents);
+  void come_up(TimePoint now, Configuration configuration, bool initial_contact);
   void on_auth_request(TimePoint now, const Contents& contents);
+  bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
   // The steps of the responder: false when one waits for the host, or has failed.
   bool choose_connection(TimePoint now, const Contents& contents);
   bool verify_peer(TimePoint now, const Contents& contents);
+  bool knows_psk();
   bool authorize(TimePoint now, const Contents& contents);
   bool assign_addresses(TimePoint now, const Contents& contents);
   void answer_auth(TimePoint now, const Contents& contents);
   void ask_psk(QuestionId question);
   void fail_auth(TimePoint now, Reason reason, std::uint16_t notify);
   void say_farewell(std::uint16_t notify);
-  void come_up(TimePoint now, Configuration configuration, bool initial_contact);
+
+  // --- sa_proofs.cc
   Identity own_identity() const;
-  // What an AUTH payload covers (RFC 7296 section 2.15).
-  const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
+  Identity lasting_identity() const;  // of the last round
+  // What an AUTH payload covers.
   ByteVector auth_octets(bool of_initiator, const Identity& identity, bool with_ppk = true) const;
-  bool takes(const Connection& connection, const std::optional<Identity>& wanted) const;
+  const std::optional<Secret>& known_psk() const noexcept { return pending_ ? pending_->psk : handshake_->psk; }
+  // Our own AUTH payload. False while the key signs, or when it has failed and so ended this.
+  bool make_auth(TimePoint now);
+  bool make_proof(TimePoint now, bool with_ppk, std::optional<OwnAuth>& proof);
+  bool sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof);
+  void on_signed(TimePoint now);
+  void fail_to_prove(TimePoint now, std::string text);
+  // Who gives it.
+  void write_claim(PayloadWriter& out) const;
+  // Writes it, if there is one; it is given then.
+  void write_proof(PayloadWriter& out);
+  // Whether the peer has proved that it is remote_; else why not.
+  absl::Status verify_auth(const Contents& contents) const;
+
+  // --- sa_rounds.cc
+  // Those that an end is in, or the last ones.
+  const LocalAuth& own_round() const noexcept;
+  const RemoteAuth& peer_round() const noexcept;
+  std::size_t own_rounds() const noexcept;
+  std::size_t peer_rounds() const noexcept;
+  std::size_t own_left() const noexcept { return handshake_->own.left(own_rounds()); }
+  std::size_t peer_left() const noexcept { return handshake_->peer.left(peer_rounds()); }
+  // Why the connection cannot be used with its rounds; empty: it can.
+  std::string trouble_with_rounds(bool peer_takes_them) const;
+  // The peer's proof is right: whether another follows just where one should.
+  absl::Status end_peer_round(const Contents& contents);
+  void answer_proofs(TimePoint now, const Contents& contents);
+  void answer_round(TimePoint now);
+  void write_own_round(PayloadWriter& out);
+  void keep_first_request();
 
   // --- sa_policy.cc
   void show_certificates(PayloadWriter& out) const;
@@ -227,8 +258,6 @@ class Sa : public Timed {
   absl::Status verify_eap_auth(const Contents& contents) const;
   eap::StepHandler step_handler();
   std::optional<eap::Step> take_step();
-  void on_eap_response(TimePoint now, const Contents& contents);
-  bool server_proves(TimePoint now, const Contents& contents);
   void take_client_step(TimePoint now);
   void begin_eap(TimePoint now, const Contents& contents);
   void on_eap_request(TimePoint now, const Contents& contents);

@@ -11,10 +11,18 @@ namespace {
 
 constexpr std::uint8_t kSharedKey = 2;  // authentication method
 
-// Whether a peer that opens so means to prove itself by `method`.
-bool fits(AuthMethod method, const Contents& contents) {
+// Whether a peer that opens so means to prove itself as the connection wants it.
+bool fits(const Connection& connection, const Contents& contents) {
+  const AuthMethod method = connection.remote.method;
   if (!contents.auth) return method == AuthMethod::kEap;
+  if (contents.has(notify::kAnotherAuthFollows) == connection.further_remote.empty()) return false;
   return method == (contents.auth->method == kSharedKey ? AuthMethod::kPsk : AuthMethod::kPublicKey);
+}
+
+// What leaves the IKE SA as it is, and its child unmade.
+bool is_of_child(std::uint16_t error) {
+  return error == notify::kNoProposalChosen ||
+         (error >= notify::kSinglePairRequired && error <= notify::kInvalidSelectors);
 }
 
 // RFC 5998 section 4: only methods that prove the server as well.
@@ -24,27 +32,6 @@ bool is_safe_alone(const eap::PeerOptions& options) {
 }
 
 }  // namespace
-
-Identity Sa::own_identity() const {
-  if (handshake_ && handshake_->opening.ticket) return handshake_->opening.ticket->local;
-  if (handshake_ && handshake_->session) return handshake_->session->gateway;
-  const Identity& own = connection_->local.id;
-  return own.bytes.empty() ? Identity::of(path_.local.address) : own;
-}
-
-ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity, bool with_ppk) const {
-  const Handshake& h = *handshake_;
-  ByteVector octets = of_initiator ? h.request : h.response;
-  const ByteVector& nonce = of_initiator ? h.nonce_r : h.nonce_i;
-  octets.insert(octets.end(), nonce.begin(), nonce.end());
-  const bool mixed = with_ppk || !h.without_ppk;
-  const Secret& key = of_initiator ? (mixed ? keys_.pi : h.without_ppk->pi) : (mixed ? keys_.pr : h.without_ppk->pr);
-  const Secret mac = mac_of_id(suite_.prf, key, id_body(identity));
-  octets.insert(octets.end(), mac.span().begin(), mac.span().end());
-  const ByteVector before = h.intermediate.octets();
-  octets.insert(octets.end(), before.begin(), before.end());
-  return octets;
-}
 
 void Sa::ask_psk(QuestionId question) { host_.tell(AskPsk{question, id, connection_, own_identity(), remote_}); }
 
@@ -65,141 +52,82 @@ void Sa::say_farewell(std::uint16_t type) {
   send_packets(path_, seal(Exchange::kInformational, false, next_request_++, out.first(), inner.span()));
 }
 
-// --- Proofs
-
-bool Sa::make_auth(TimePoint now) {
-  Handshake& h = *handshake_;
-  return make_proof(now, true, h.own_auth) &&
-         (!offers_way_without_ppk() || make_proof(now, false, h.own_auth_without_ppk));
-}
-
-bool Sa::make_proof(TimePoint now, bool with_ppk, std::optional<OwnAuth>& proof) {
-  if (proof) return true;
-  if (resumes()) return proof = resumed_auth(initiator_), true;
-  const ByteVector octets = auth_octets(initiator_, own_identity(), with_ppk);
-  if (connection_->local.method == AuthMethod::kPublicKey) return sign(now, octets, proof);
-  const Secret& own = connection_->local.psk;
-  const Secret mac = shared_secret_auth(suite_.prf, own.empty() ? known_psk()->span() : own.span(), octets);
-  proof = OwnAuth{kSharedKey, {mac.span().begin(), mac.span().end()}};
-  return true;
-}
-
-bool Sa::sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof) {
-  Handshake& h = *handshake_;
-  const auto& own = connection_->local.certificate;
-  if (!own) return fail_to_prove(now, "the connection has no certificate"), false;
-  if (!h.signing) {
-    const auto method = choose_signature(*own->key, h.peer_hashes, {connection_->local.schemes, connection_->legacy});
-    if (!method.ok()) return fail_to_prove(now, std::string(method.status().message())), false;
-    const auto signing = h.signing = std::make_shared<Signing>();
-    signing->method = *method;
-    own->key->sign(method->scheme, octets,
-                   [signing, waker = host_.waker, spi = own_spi()](absl::StatusOr<ByteVector> made) {
-                     signing->result = std::move(made);
-                     if (!signing->late) return;
-                     waker->ready.push_back(spi);
-                     if (waker->wake) waker->wake();
-                   });
-    signing->late = true;
-  }
-  const Signing& done = *h.signing;
-  if (!done.result) return false;
-  if (!done.result->ok()) return fail_to_prove(now, std::string(done.result->status().message())), false;
-  proof = OwnAuth{done.method.method, encode_signature(done.method, own->key->public_key(), **done.result)};
-  h.signing.reset();
-  return true;
-}
-
-void Sa::on_signed(TimePoint now) {
-  if (state_ != State::kAuth) return;
-  if (initiator_ && handshake_->eap_peer) return take_client_step(now);
-  if (initiator_) return send_auth(now);
-  continue_pending(now);
-}
-
-void Sa::fail_to_prove(TimePoint now, std::string text) {
-  Reason why = reason(Cause::kUnsupported, std::move(text));
-  if (initiator_) return end(now, std::move(why), false);
-  fail_auth(now, std::move(why), notify::kAuthenticationFailed);
-}
-
-absl::Status Sa::verify_auth(const Contents& contents) const {
-  if (resumes()) return verify_resumed_auth(contents);
-  const AuthView auth = auth_of(contents);
-  const ByteVector octets = auth_octets(!initiator_, remote_);
-  const RemoteAuth& expected = connection_->remote;
-  if (expected.method == AuthMethod::kPsk) {
-    if (auth.method != kSharedKey) return absl::UnauthenticatedError("it does not use the shared secret");
-    const Secret mac = shared_secret_auth(suite_.prf, known_psk()->span(), octets);
-    return constant_time_equal(auth.data, mac.span()) ? absl::OkStatus()
-                                                      : absl::UnauthenticatedError("it has another secret");
-  }
-  if (!expected.verifier || host_.options.wall_clock == nullptr) {
-    return absl::UnauthenticatedError("nothing here could verify a certificate");
-  }
-  const ChainPolicy policy{.now = host_.options.wall_clock->unix_now(),
-                           .use = initiator_ ? CertificateUse::kServer : CertificateUse::kClient,
-                           .revocation = expected.revocation,
-                           .min_rsa_bits = expected.min_rsa_bits,
-                           .min_ecdsa_bits = expected.min_ecdsa_bits,
-                           .schemes = expected.chain_schemes,
-                           .legacy = connection_->legacy};
-  const auto leaf = verify_chain(contents.certificates, remote_, *expected.verifier, policy);
-  if (!leaf.ok()) return leaf.status();
-  return verify_signature(auth, leaf->public_key(), octets, {expected.schemes, connection_->legacy});
-}
-
 // --- Initiator
 
+// By the next round, if there is one; else it asks for the peer's.
 void Sa::prove(TimePoint now) {
-  const bool needs_secret =
-      connection_->local.method == AuthMethod::kPsk || connection_->remote.method == AuthMethod::kPsk;
-  const Secret& psk = connection_->remote.psk.empty() ? connection_->local.psk : connection_->remote.psk;
+  Handshake& h = *handshake_;
+  h.own.go_on(own_rounds());
+  h.peer.go_on(peer_rounds());
+  const LocalAuth& own = own_round();
+  const RemoteAuth& peer = peer_round();
+  const bool peer_by_secret = !h.peer.given && peer.method == AuthMethod::kPsk;
+  const bool needs_secret = (!h.own.given && own.method == AuthMethod::kPsk) || peer_by_secret;
+  const Secret& psk = h.peer.given || peer.psk.empty() ? own.psk : peer.psk;
   if (!needs_secret || !psk.empty()) {
-    handshake_->psk = psk;
+    h.psk = psk;
     return send_auth(now);
   }
-  if (const Identity* exact = connection_->remote.id.exact()) remote_ = *exact;
-  handshake_->question = host_.ask(*this);
-  ask_psk(handshake_->question);
+  if (const Identity* exact = peer.id.exact(); exact != nullptr && !h.peer.given) remote_ = *exact;
+  h.question = host_.ask(*this);
+  ask_psk(h.question);
+}
+
+bool Sa::makes_child() const noexcept {
+  const Connection& c = *connection_;
+  const bool apart =
+      c.childless == Childless::kForce || (c.childless == Childless::kPrefer && handshake_->peer_childless);
+  return c.start_children != 0 && !c.children.empty() && !apart;
 }
 
 void Sa::send_auth(TimePoint now) {
   Handshake& h = *handshake_;
   const Connection& c = *connection_;
-  const bool by_eap = c.local.method == AuthMethod::kEap && !resumes();
+  const LocalAuth& own = own_round();
+  const bool by_eap = !h.own.given && own.method == AuthMethod::kEap && !resumes();
   if (by_eap) {
-    if (!c.local.eap || (c.local.eap_only && !is_safe_alone(*c.local.eap))) {
+    if (!own.eap || (own.eap_only && !is_safe_alone(*own.eap))) {
       return end(now, reason(Cause::kUnsupported, "no EAP method that may be used here"), false);
     }
-    h.eap_peer = std::make_unique<eap::Peer>(*c.local.eap, host_.random);
+    h.eap_peer = std::make_unique<eap::Peer>(*own.eap, host_.random);
   } else {
     mix_in_ppk();
     if (!make_auth(now)) return;
   }
-  Buffer inner(1024);
-  PayloadWriter out(inner);
-  write_id(out, PayloadType::kIdInitiator, own_identity());
-  if (!resumes()) show_certificates(out);
-  if (says_initial_contact()) write_notify(out, notify::kInitialContact);
-  if (c.remote.verifier && c.request_certificates && !resumes()) write_certificate_request(out, *c.remote.verifier);
-  if (const Identity* wanted = c.remote.id.exact()) write_id(out, PayloadType::kIdResponder, *wanted);
-  if (!by_eap) write_auth(out, h.own_auth->method, h.own_auth->data);
-  if (by_eap && c.local.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
-  const bool apart = c.childless == Childless::kForce || (c.childless == Childless::kPrefer && h.peer_childless);
-  const bool child = c.start_children != 0 && !c.children.empty() && !apart;
-  if (!child && !h.peer_childless) {
+  // The answer to the first request is the peer's first round.
+  const bool first = h.peer.current == 0 && !h.peer.given;
+  if (first && !makes_child() && !h.peer_childless) {
     return end(now, reason(Cause::kUnsupported, "the responder does not take an IKE SA without a child"), false);
   }
-  if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, wish());
-  if (child) {
-    h.child_spi = host_.new_child_spi();
-    write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
+  Buffer inner(1024);
+  PayloadWriter out(inner);
+  if (!h.own.given) write_claim(out);
+  if (first) {
+    if (says_initial_contact()) write_notify(out, notify::kInitialContact);
+    if (c.request_certificates && !resumes()) write_certificate_requests(out, c);
   }
+  if (const Identity* wanted = peer_round().id.exact(); wanted != nullptr && !h.peer.given) {
+    write_id(out, PayloadType::kIdResponder, *wanted);
+  }
+  write_proof(out);
+  if (first) {
+    if (by_eap && own.eap_only) write_notify(out, notify::kEapOnlyAuthentication);
+    if (has_rounds(c) && !resumes()) write_notify(out, notify::kMultipleAuthSupported);
+    if (makes_child()) h.child_spi = host_.new_child_spi();
+    write_wishes(out);
+  }
+  send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span()).child_spi = h.child_spi;
+}
+
+// What the first request asks for, to be had with the last answer.
+void Sa::write_wishes(PayloadWriter& out) {
+  const Handshake& h = *handshake_;
+  const Connection& c = *connection_;
+  if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, wish());
+  if (h.child_spi != 0) write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
   if (c.mobike) write_notify(out, notify::kMobikeSupported);
   if (c.resumption) write_notify(out, notify::kTicketRequest);
   write_ppk(out);
-  send_request(now, {.kind = Task::Kind::kAuth}, Exchange::kAuth, out.first(), inner.span()).child_spi = h.child_spi;
 }
 
 // Who takes the place of another IKE SA wants its addresses.
@@ -216,25 +144,56 @@ Configuration Sa::wish() const {
 
 void Sa::on_auth_response(TimePoint now, const Contents& contents) {
   Handshake& h = *handshake_;
-  const bool by_eap = h.eap_peer != nullptr;
-  if (by_eap && !h.eap_done) return on_eap_response(now, contents);
-  if (!contents.auth || (!contents.id_r && !by_eap)) {
-    const NotifyView* const error = contents.error();
-    give_up_spi(h.child_spi);
-    if (error == nullptr) return end(now, reason(Cause::kMisbehaved, "an IKE_AUTH response without AUTH"), false);
-    return end(now, reason(Cause::kRefusedByPeer, "", error->type), false);
+  const bool ends_eap = h.eap_peer && h.eap_done;
+  const NotifyView* const error = contents.error();
+  const bool refused = h.peer.given && !h.eap_peer && error != nullptr && !is_of_child(error->type);
+  if (const std::string_view missing = missing_in(contents, ends_eap); refused || !missing.empty()) {
+    return end(now,
+               error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type)
+                                : reason(Cause::kMisbehaved, std::string(missing)),
+               false);
   }
-  if (!by_eap) remote_ = *contents.id_r;
   absl::Status proved = ppk_answered(contents);
-  if (proved.ok()) proved = by_eap ? verify_eap_auth(contents) : verify_auth(contents);
-  if (proved.ok() && !connection_->remote.id.matches(remote_)) {
-    proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
-  }
+  if (proved.ok()) proved = ends_eap ? verify_eap_auth(contents) : verify_round(contents);
   if (!proved.ok()) {
-    give_up_spi(h.child_spi);
     say_farewell(notify::kAuthenticationFailed);
     return end(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())), false);
   }
+  if (ends_eap) h.eap_peer.reset();
+  if (h.eap_peer) {
+    h.eap_peer->receive(*contents.eap, step_handler());
+    return take_client_step(now);
+  }
+  if (own_left() > 0 || peer_left() > 0) return prove(now);
+  finish_opening(now, contents);
+}
+
+// What of an answer has to be there, and is not; empty: nothing.
+std::string_view Sa::missing_in(const Contents& contents, bool ends_eap) const {
+  const Handshake& h = *handshake_;
+  if (ends_eap) return contents.auth ? "" : "an IKE_AUTH response without AUTH";
+  if (!h.peer.given && !contents.id_r) return "no IDr";
+  if (!h.peer.given && !h.eap_peer && !contents.auth) return "an IKE_AUTH response without AUTH";
+  return h.eap_peer && !contents.eap ? "no EAP where there should be" : "";
+}
+
+// The peer's round, if one is left. RFC 7296 section 2.16: before EAP it proves itself, but where the method does it as
+// well (RFC 5998).
+absl::Status Sa::verify_round(const Contents& contents) {
+  if (handshake_->peer.given) return absl::OkStatus();
+  remote_ = *contents.id_r;
+  if (!contents.auth && !own_round().eap_only) {
+    return absl::UnauthenticatedError("it begins EAP and has not proved who it is");
+  }
+  if (absl::Status proved = contents.auth ? verify_auth(contents) : absl::OkStatus(); !proved.ok()) return proved;
+  if (!peer_round().id.matches(remote_)) {
+    return absl::UnauthenticatedError("it is not " + peer_round().id.to_string());
+  }
+  return end_peer_round(contents);
+}
+
+void Sa::finish_opening(TimePoint now, const Contents& contents) {
+  Handshake& h = *handshake_;
   if (redirected(now, contents, std::nullopt)) return;
   mobike_ = connection_->mobike && contents.has(notify::kMobikeSupported);
   if (mobike_) take_addresses(contents);
@@ -292,32 +251,33 @@ void Sa::come_up(TimePoint now, Configuration configuration, bool initial_contac
 // --- Responder
 
 void Sa::on_auth_request(TimePoint now, const Contents& contents) {
-  if (!handshake_->first_request.empty()) return on_eap_request(now, contents);
+  Handshake& h = *handshake_;
+  if (h.authenticator) return on_eap_request(now, contents);
+  h.own.go_on(own_rounds());
+  if (peer_left() == 0) return answer_proofs(now, contents);
   if (!contents.id_i) return fail_auth(now, reason(Cause::kMisbehaved, "no IDi"), notify::kInvalidSyntax);
   if (has_forbidden_nat(contents, pending_->path)) {
     return fail_auth(now, reason(Cause::kUnsupported, "a NAT, which the peer does not want"),
                      notify::kUnexpectedNatDetected);
   }
   remote_ = *contents.id_i;
-  handshake_->certificate_wanted = !contents.certificate_requests.empty();
-  if (!choose_connection(now, contents) || !verify_peer(now, contents) || !authorize(now, contents)) return;
-  if (!assign_addresses(now, contents) || !make_auth(now)) return;
-  answer_auth(now, contents);
+  if (h.first_request.empty()) h.certificate_wanted = !contents.certificate_requests.empty();
+  if (choose_connection(now, contents) && verify_peer(now, contents)) answer_proofs(now, contents);
 }
 
 bool Sa::takes(const Connection& connection, const std::optional<Identity>& wanted) const {
-  if (!is_for(connection, path_) || !connection.remote.id.matches(remote_)) return false;
+  const bool resumed = handshake_->session.has_value();
+  const IdentityPattern& peer = resumed ? last_peer_round(connection).id : connection.remote.id;
+  const Identity& own = resumed ? last_own_round(connection).id : connection.local.id;
+  if (!is_for(connection, path_) || !peer.matches(remote_)) return false;
   // Where we have no name of our own, any will do.
-  if (wanted && !connection.local.id.bytes.empty() &&
-      !IdentityPattern(connection.local.id.to_string()).matches(*wanted)) {
-    return false;
-  }
+  if (wanted && !own.bytes.empty() && !IdentityPattern(own.to_string()).matches(*wanted)) return false;
   std::size_t index = 0;
   return choose(connection.proposals, {&proposal_, 1}, KeyExchangeRule::kRequired, index).has_value();
 }
 
 bool Sa::choose_connection(TimePoint now, const Contents& contents) {
-  if (pending_->chosen) return true;
+  if (pending_->chosen || !handshake_->first_request.empty()) return true;
   if (host_.options.ask_connection) {
     pending_->asked = Asked::kConnection;
     pending_->question = host_.ask(*this);
@@ -328,7 +288,7 @@ bool Sa::choose_connection(TimePoint now, const Contents& contents) {
   const auto& session = handshake_->session;
   auto found = std::ranges::find_if(all, [&](const ConnectionPtr& c) {
     if (session) return c->name == session->connection && c->resumption && takes(*c, contents.id_r);
-    return takes(*c, contents.id_r) && fits(c->remote.method, contents);
+    return takes(*c, contents.id_r) && fits(*c, contents);
   });
   // Where none fits how the peer proves itself, the first of its name says what it should have done.
   if (found == all.end() && !session) {
@@ -345,33 +305,49 @@ bool Sa::choose_connection(TimePoint now, const Contents& contents) {
 
 bool Sa::verify_peer(TimePoint now, const Contents& contents) {
   if (pending_->verified) return true;
+  Handshake& h = *handshake_;
   const auto fail = [&](Cause cause, std::string text) {
     fail_auth(now, reason(cause, std::move(text)), notify::kAuthenticationFailed);
     return false;
   };
   if (resumes()) return verify_resumption(contents) || fail(Cause::kAuthentication, "its ticket does not hold");
-  if (connection_->remote.method == AuthMethod::kEap) {
+  if (h.first_request.empty()) {
+    std::string trouble = trouble_with_rounds(contents.has(notify::kMultipleAuthSupported));
+    if (!trouble.empty()) return fail(Cause::kUnsupported, std::move(trouble));
+  }
+  h.peer.go_on(peer_rounds());
+  if (h.peer.current > 0 && !peer_round().id.matches(remote_)) {
+    return fail(Cause::kAuthentication, remote_.to_string() + ": it is not " + peer_round().id.to_string());
+  }
+  if (peer_round().method == AuthMethod::kEap) {
     if (contents.auth) return fail(Cause::kAuthentication, "the peer does not use EAP");
     begin_eap(now, contents);
     return false;
   }
   if (!contents.auth) return fail(Cause::kUnsupported, "the peer wants EAP, which this connection has not");
-  if (!pending_->psk && !connection_->remote.psk.empty()) pending_->psk = connection_->remote.psk;
-  const bool by_secret = connection_->remote.method == AuthMethod::kPsk ||
-                         (connection_->local.method == AuthMethod::kPsk && connection_->local.psk.empty());
-  if (by_secret && !pending_->psk) {
-    pending_->asked = Asked::kPsk;
-    pending_->question = host_.ask(*this);
-    ask_psk(pending_->question);
-    return false;
-  }
+  if (!knows_psk()) return false;
   absl::Status proved = take_ppk(contents);
   if (proved.ok()) proved = verify_auth(contents);
+  if (proved.ok()) proved = end_peer_round(contents);
   if (!proved.ok()) {
     return fail(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message()));
   }
   pending_->verified = true;
   return true;
+}
+
+// The secret that the rounds of this request and its answer need; false while the host is asked for it.
+bool Sa::knows_psk() {
+  const LocalAuth& own = own_round();
+  const RemoteAuth& peer = peer_round();
+  const bool of_peer = !handshake_->peer.given && peer.method == AuthMethod::kPsk;
+  if (!pending_->psk && of_peer && !peer.psk.empty()) pending_->psk = peer.psk;
+  const bool of_own = !handshake_->own.given && own.method == AuthMethod::kPsk && own.psk.empty();
+  if ((!of_peer && !of_own) || pending_->psk) return true;
+  pending_->asked = Asked::kPsk;
+  pending_->question = host_.ask(*this);
+  ask_psk(pending_->question);
+  return false;
 }
 
 bool Sa::authorize(TimePoint now, const Contents& contents) {
@@ -437,12 +413,7 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
 
   Buffer inner(1024);
   PayloadWriter out(inner);
-  const Identity own = own_identity();
-  if (!handshake_->authenticator) {
-    write_id(out, PayloadType::kIdResponder, own);
-    if (!resumes()) show_certificates(out);
-  }
-  write_auth(out, handshake_->own_auth->method, handshake_->own_auth->data);
+  write_own_round(out);
   write_ppk(out);
   if (pending_->elsewhere) return send_elsewhere(now, out, inner);
   if (asked && !no_address) write_configuration(out, ConfigurationType::kReply, reply);

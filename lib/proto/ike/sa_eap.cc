@@ -71,46 +71,6 @@ std::optional<eap::Step> Sa::take_step() {
 
 // --- The client
 
-void Sa::on_eap_response(TimePoint now, const Contents& contents) {
-  Handshake& h = *handshake_;
-  if (!h.server_proved && !server_proves(now, contents)) return;
-  if (!contents.eap) {
-    const NotifyView* const error = contents.error();
-    return end(now,
-               error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type)
-                                : reason(Cause::kMisbehaved, "no EAP where there should be"),
-               false);
-  }
-  h.eap_peer->receive(*contents.eap, step_handler());
-  take_client_step(now);
-}
-
-// RFC 7296 section 2.16: the server proves itself first, but where the method does it as well (RFC 5998).
-bool Sa::server_proves(TimePoint now, const Contents& contents) {
-  Handshake& h = *handshake_;
-  if (!contents.id_r) {
-    const NotifyView* const error = contents.error();
-    end(now, error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type) : reason(Cause::kMisbehaved, "no IDr"),
-        false);
-    return false;
-  }
-  remote_ = *contents.id_r;
-  absl::Status proved = contents.auth ? verify_auth(contents)
-                        : connection_->local.eap_only
-                            ? absl::OkStatus()
-                            : absl::UnauthenticatedError("it begins EAP and has not proved who it is");
-  if (proved.ok() && !connection_->remote.id.matches(remote_)) {
-    proved = absl::UnauthenticatedError("it is not " + connection_->remote.id.to_string());
-  }
-  if (!proved.ok()) {
-    say_farewell(notify::kAuthenticationFailed);
-    end(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())), false);
-    return false;
-  }
-  h.server_proved = true;
-  return true;
-}
-
 void Sa::take_client_step(TimePoint now) {
   auto step = take_step();
   if (!step) return;
@@ -123,7 +83,8 @@ void Sa::take_client_step(TimePoint now) {
     case eap::Step::Kind::kSuccess:
       handshake_->eap_done = true;
       mix_in_ppk();
-      write_auth(out, kSharedKey, eap_auth(true));
+      handshake_->own_auth = OwnAuth{kSharedKey, eap_auth(true), true};
+      write_proof(out);
       if (offers_way_without_ppk()) handshake_->own_auth_without_ppk = OwnAuth{kSharedKey, eap_auth(true, false)};
       write_ppk(out);
       break;
@@ -140,16 +101,15 @@ void Sa::take_client_step(TimePoint now) {
 
 void Sa::begin_eap(TimePoint now, const Contents& contents) {
   Handshake& h = *handshake_;
-  if (!connection_->remote.eap) {
+  const RemoteAuth& peer = peer_round();
+  if (!peer.eap) {
     return fail_auth(now, reason(Cause::kUnsupported, "the connection has no EAP"), notify::kAuthenticationFailed);
   }
   // RFC 5998: a client that trusts its method alone may be taken at its word where this end has nothing to show.
-  h.eap_alone = connection_->local.method == AuthMethod::kEap && contents.has(notify::kEapOnlyAuthentication);
+  h.eap_alone = own_round().method == AuthMethod::kEap && contents.has(notify::kEapOnlyAuthentication);
   if (!h.eap_alone && !make_auth(now)) return;
-  if (!h.step) {
-    h.authenticator = connection_->remote.eap();
-    h.authenticator->begin(step_handler());
-  }
+  h.authenticator = peer.eap();
+  h.authenticator->begin(step_handler());
   take_server_step(now);
 }
 
@@ -173,15 +133,12 @@ void Sa::take_server_step(TimePoint now) {
   }
   Buffer inner(512);
   PayloadWriter out(inner);
-  if (h.first_request.empty()) {
-    h.first_request = pending_->payloads;
-    h.first_type = pending_->first;
-    write_id(out, PayloadType::kIdResponder, own_identity());
-    if (h.own_auth) {
-      show_certificates(out);
-      write_auth(out, h.own_auth->method, h.own_auth->data);
-    }
+  keep_first_request();
+  if (h.eap_alone && !h.own.given) {
+    write_claim(out);
+    h.own.given = true;
   }
+  write_own_round(out);
   out.add(PayloadType::kEap, step->packet);
   respond_pending(now, out, inner);
   h.eap_done = step->kind == eap::Step::Kind::kSuccess;
@@ -190,26 +147,20 @@ void Sa::take_server_step(TimePoint now) {
   }
 }
 
-// The last request: its AUTH, and what the first one asked for.
+// The request behind success: its AUTH.
 void Sa::finish_eap(TimePoint now, const Contents& contents) {
   Handshake& h = *handshake_;
-  if (!pending_->verified) {
-    absl::Status proved = take_ppk(contents);
-    if (proved.ok()) proved = verify_eap_auth(contents);
-    if (!proved.ok()) {
-      return fail_auth(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())),
-                       notify::kAuthenticationFailed);
-    }
-    pending_->verified = true;
-    h.own_auth = OwnAuth{kSharedKey, eap_auth(false)};
-    eap_identity_ = h.authenticator->identity();
+  absl::Status proved = take_ppk(contents);
+  if (proved.ok()) proved = verify_eap_auth(contents);
+  if (proved.ok()) proved = end_peer_round(contents);
+  if (!proved.ok()) {
+    return fail_auth(now, reason(Cause::kAuthentication, remote_.to_string() + ": " + std::string(proved.message())),
+                     notify::kAuthenticationFailed);
   }
-  const ByteVector first = h.first_request;
-  PayloadChain chain;
-  Contents asked;
-  if (!chain.decode(h.first_type, first) || !asked.decode(chain)) return;
-  if (!authorize(now, asked) || !assign_addresses(now, asked)) return;
-  answer_auth(now, asked);
+  h.own_auth = OwnAuth{kSharedKey, eap_auth(false), true};
+  eap_identity_ = h.authenticator->identity();
+  h.authenticator.reset();
+  answer_proofs(now, contents);
 }
 
 // An initiator that gives up before it is through (RFC 7296 section 2.21.2): it does not believe us, or has found EAP

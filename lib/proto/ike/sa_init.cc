@@ -120,6 +120,9 @@ void Sa::on_init_response(TimePoint now, const Header& header, Buffer& message) 
   if (exchanges_wanting() && !contents.has(notify::kIntermediateSupported)) {
     return end(now, reason(Cause::kMisbehaved, "further key exchanges, but not IKE_INTERMEDIATE"), false);
   }
+  if (std::string trouble = trouble_with_rounds(contents.has(notify::kMultipleAuthSupported)); !trouble.empty()) {
+    return end(now, reason(Cause::kUnsupported, std::move(trouble)), false);
+  }
   if (contents.has(notify::kUsePpk)) h.ppk = own_ppk(*connection_);
   if (h.ppk == nullptr && connection_->ppk_required) {
     return end(now, reason(Cause::kUnsupported, "the responder uses no PPK"), false);

@@ -16,7 +16,7 @@ constexpr Duration kShortestLifetime{std::chrono::seconds(1)};
 // --- Connection::send_certificate
 
 void Sa::show_certificates(PayloadWriter& out) const {
-  const LocalAuth& local = connection_->local;
+  const LocalAuth& local = own_round();
   const SendCertificate when = connection_->send_certificate;
   if (local.method != AuthMethod::kPublicKey || !local.certificate || when == SendCertificate::kNever) return;
   if (when == SendCertificate::kIfAsked && !handshake_->certificate_wanted) return;

@@ -24,6 +24,7 @@ ByteVector ppk_identity(const Ppk& ppk) {
 
 // The one that a peer names.
 const Ppk* named_ppk(const Connection& connection, Bytes identity) {
+  if (has_rounds(connection)) return nullptr;
   for (const Ppk& ppk : connection.ppks) {
     if (!connection.ppk_id.empty() && ppk.id != connection.ppk_id) continue;
     if (std::ranges::equal(identity, ppk_identity(ppk))) return &ppk;

@@ -73,6 +73,7 @@ bool Sa::verify_resumption(const Contents& contents) {
   const Session& session = *handshake_->session;
   if (!verify_resumed_auth(contents).ok() || !host_.tickets.use(session)) return false;
   eap_identity_ = session.eap_identity;
+  handshake_->peer.given = true;
   ++host_.counters.resumed;
   return pending_->verified = true;
 }

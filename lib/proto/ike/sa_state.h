@@ -156,6 +156,21 @@ struct EapStep {
 struct OwnAuth {
   std::uint8_t method = 0;
   ByteVector data;
+  bool of_eap = false;  // it ends EAP, and names nobody
+};
+
+// The rounds of authentication of one end (RFC 4739): which one it is in, and whether its proof has been given.
+struct Rounds {
+  std::size_t current = 0;
+  bool given = false;
+
+  std::size_t left(std::size_t all) const noexcept { return all - current - given; }
+  // To the next one, where this one is over.
+  void go_on(std::size_t all) noexcept {
+    if (!given || left(all) == 0) return;
+    ++current;
+    given = false;
+  }
 };
 
 // The keys that a PPK changes, as they are without it.
@@ -185,16 +200,16 @@ struct Handshake {
   std::optional<Secret> psk;
   HashNumbers peer_hashes;
   std::shared_ptr<Signing> signing;
-  std::optional<OwnAuth> own_auth;
+  Rounds own, peer;
+  std::optional<OwnAuth> own_auth;  // of the message that is being made
+  ByteVector first_request;         // of the peer, its payloads, where it is the last that is answered for it
+  PayloadType first_type{};
   // EAP
   std::unique_ptr<eap::Peer> eap_peer;
   std::unique_ptr<eap::Authenticator> authenticator;
   std::shared_ptr<EapStep> step;  // that is under way
-  bool server_proved = false;
   bool eap_done = false;
-  bool eap_alone = false;    // RFC 5998
-  ByteVector first_request;  // its payloads: what the last one is answered for
-  PayloadType first_type{};
+  bool eap_alone = false;  // RFC 5998
   IntermediateAuth intermediate;
   std::optional<MessageKeys> inbound_before;  // of the last IKE_INTERMEDIATE request, which may come again
   // Preshared keys of RFC 8784.
@@ -212,6 +227,10 @@ struct Fragments {
   std::size_t bytes = 0;
   std::vector<std::pair<std::uint16_t, ByteVector>> parts;
 };
+
+bool has_rounds(const Connection& connection) noexcept;  // of authentication, more than one
+const LocalAuth& last_own_round(const Connection& connection) noexcept;
+const RemoteAuth& last_peer_round(const Connection& connection) noexcept;
 
 // Whether a connection of a responder is for those who come this way.
 bool is_for(const Connection& connection, const Path& path);

@@ -73,13 +73,13 @@ inline constexpr std::uint16_t kInitialContact = 16384, kSetWindowSize = 16385, 
                                kRekeySa = 16393, kEspTfcPaddingNotSupported = 16394, kNonFirstFragmentsAlso = 16395,
                                kMobikeSupported = 16396, kAdditionalIp4Address = 16397, kAdditionalIp6Address = 16398,
                                kNoAdditionalAddresses = 16399, kUpdateSaAddresses = 16400, kCookie2 = 16401,
-                               kNoNatsAllowed = 16402, kAuthLifetime = 16403, kRedirectSupported = 16406,
-                               kRedirect = 16407, kRedirectedFrom = 16408, kTicketLifetimeOpaque = 16409,
-                               kTicketRequest = 16410, kTicketNack = 16412, kTicketOpaque = 16413,
-                               kEapOnlyAuthentication = 16417, kChildlessSupported = 16418,
-                               kFragmentationSupported = 16430, kSignatureHashAlgorithms = 16431, kUsePpk = 16435,
-                               kPpkIdentity = 16436, kNoPpkAuth = 16437, kIntermediateSupported = 16438,
-                               kAdditionalKeyExchange = 16441;
+                               kNoNatsAllowed = 16402, kAuthLifetime = 16403, kMultipleAuthSupported = 16404,
+                               kAnotherAuthFollows = 16405, kRedirectSupported = 16406, kRedirect = 16407,
+                               kRedirectedFrom = 16408, kTicketLifetimeOpaque = 16409, kTicketRequest = 16410,
+                               kTicketNack = 16412, kTicketOpaque = 16413, kEapOnlyAuthentication = 16417,
+                               kChildlessSupported = 16418, kFragmentationSupported = 16430,
+                               kSignatureHashAlgorithms = 16431, kUsePpk = 16435, kPpkIdentity = 16436,
+                               kNoPpkAuth = 16437, kIntermediateSupported = 16438, kAdditionalKeyExchange = 16441;
 }  // namespace notify
 // "NO_PROPOSAL_CHOSEN", "notify 12345".
 std::string notify_name(std::uint16_t type);

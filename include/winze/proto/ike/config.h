@@ -37,7 +37,7 @@ struct LocalAuth {
   // How it signs, the best first; empty: as the key does best. One with SHA-1 is used where it stands here, or where
   // Connection::legacy is set.
   std::vector<SignatureScheme> schemes;
-  // kEap, as initiator. The peer proves itself before a packet of it leaves: by RemoteAuth::method, but with `eap_only`
+  // kEap, as initiator. The peer proves itself before a packet of it leaves: by Connection::remote, but with `eap_only`
   // (RFC 5998), which is for methods that are safe alone, and is refused with others.
   std::shared_ptr<const eap::PeerOptions> eap;
   bool eap_only = false;
@@ -140,6 +140,11 @@ struct Connection {
   std::string name;
   LocalAuth local;
   RemoteAuth remote;
+  // Further rounds of authentication, behind those (RFC 4739): an end proves all of its own, one after the other, or
+  // there is no IKE SA. The last names it in what the host is told. One round at most, of the initiator, is by EAP, and
+  // behind as many others that the responder has proved itself in all of its own by then. PPKs do not go with these.
+  std::vector<LocalAuth> further_local;
+  std::vector<RemoteAuth> further_remote;
   // Which hosts this is for, as responder: any when empty.
   std::vector<Prefix> local_addresses, remote_addresses;
   ProposalList proposals = default_proposals(Protocol::kIke);

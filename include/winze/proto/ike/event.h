@@ -67,7 +67,7 @@ struct Up {
   SaId sa{};
   ConnectionPtr connection;
   bool initiator = false;
-  Identity local, remote;
+  Identity local, remote;    // of several rounds of authentication, by the last
   std::string eap_identity;  // who proved itself by EAP, at a gateway
   Path path;
   Proposal proposal;                           // the chosen transforms
