@@ -3,8 +3,9 @@
 #include <absl/status/status.h>
 
 #include <algorithm>
-#include <array>
+#include <map>
 
+#include "distinct.h"
 #include "transforms.h"
 
 namespace winze::ike {
@@ -81,6 +82,22 @@ void add_inferred_prfs(Proposal& proposal) {
   }
 }
 
+bool is_exchange(TransformType type) noexcept {
+  return type == TransformType::kKeyExchange ||
+         (type >= TransformType::kAdditionalKeyExchange1 && type <= TransformType::kAdditionalKeyExchange7);
+}
+
+// Whether its key exchanges can all be different ones.
+bool has_distinct_exchanges(const Proposal& proposal) {
+  std::map<TransformType, ExchangeOptions> lists;
+  for (const Transform& transform : proposal.transforms) {
+    if (is_exchange(transform.type)) lists[transform.type].emplace_back(transform);
+  }
+  std::vector<ExchangeOptions> all;
+  for (auto& [type, options] : lists) all.push_back(std::move(options));
+  return pick_distinct(all).has_value();
+}
+
 absl::Status complete(Proposal& proposal, std::string_view text) {
   bool aead = false, plain = false;
   for (const Transform& transform : proposal.transforms) {
@@ -106,6 +123,7 @@ absl::Status complete(Proposal& proposal, std::string_view text) {
   } else if (proposal.find(TransformType::kEsn) == nullptr) {
     proposal.transforms.push_back({TransformType::kEsn, id::kNoEsn, 0});
   }
+  if (!has_distinct_exchanges(proposal)) return unusable(text, "its key exchanges have to differ from each other");
   // Type by type, as on the wire; the order within one is the host's.
   std::ranges::stable_sort(proposal.transforms, {}, &Transform::type);
   return absl::OkStatus();
@@ -224,20 +242,30 @@ const Transform* common(const Proposal& ours, const Proposal& theirs, TransformT
 
 bool has_type(const Proposal& proposal, TransformType type) { return proposal.find(type) != nullptr; }
 
-// A key exchange for a child SA whose list names none: the peer's first that is not legacy.
-const Transform* acceptable_group(const Proposal& theirs) {
-  for (const Transform& transform : theirs.transforms) {
-    if (transform.type == TransformType::kKeyExchange && is_supported(transform) && !is_legacy(transform)) {
-      return &transform;
-    }
+// What a key exchange of both proposals may be, the best first. Empty: they do not meet.
+ExchangeOptions exchange_options(const Proposal& ours, const Proposal& theirs, TransformType type,
+                                 KeyExchangeRule rule) {
+  ExchangeOptions options;
+  for (const Transform& transform : ours.transforms) {
+    if (transform.type == type && is_supported(transform) && theirs.has(transform)) options.emplace_back(transform);
   }
-  return nullptr;
+  if (!options.empty()) return options;
+  const bool we = has_type(ours, type), they = has_type(theirs, type);
+  const Transform none{type, id::kNoKeyExchange, 0};
+  if (type == TransformType::kKeyExchange && rule == KeyExchangeRule::kOptional) {
+    if (!they || theirs.has(none)) return {std::nullopt};
+    if (we) return {};
+    for (const Transform& transform : theirs.transforms) {
+      if (transform.type == type && is_supported(transform) && !is_legacy(transform)) options.emplace_back(transform);
+    }
+    return options;
+  }
+  // "None" on one side meets nothing on the other.
+  if ((!we && theirs.has(none)) || (!they && ours.has(none))) return {std::nullopt};
+  return {};
 }
 
-bool choose_type(const Proposal& ours, const Proposal& theirs, TransformType type, KeyExchangeRule rule,
-                 Proposal& chosen) {
-  const bool exchange = type >= TransformType::kAdditionalKeyExchange1 || type == TransformType::kKeyExchange;
-  if (exchange && rule == KeyExchangeRule::kIgnored) return true;
+bool choose_type(const Proposal& ours, const Proposal& theirs, TransformType type, Proposal& chosen) {
   const bool we = has_type(ours, type), they = has_type(theirs, type);
   if (!we && !they) return true;
   if (const Transform* found = common(ours, theirs, type)) {
@@ -245,17 +273,8 @@ bool choose_type(const Proposal& ours, const Proposal& theirs, TransformType typ
     return true;
   }
   const Transform none{type, 0, 0};
-  if (type == TransformType::kKeyExchange && rule == KeyExchangeRule::kOptional) {
-    if (!they || theirs.has(none)) return true;
-    if (we) return false;
-    const Transform* const group = acceptable_group(theirs);
-    if (group != nullptr) chosen.transforms.push_back(*group);
-    return group != nullptr;
-  }
-  // "None" on one side meets nothing on the other (RFC 7296 section 3.3.2: integrity 0 beside an AEAD; RFC 9370).
-  if (exchange || type == TransformType::kIntegrity) {
-    return (!we && theirs.has(none)) || (!they && ours.has(none));
-  }
+  // RFC 7296 section 3.3.2: integrity 0 beside an AEAD.
+  if (type == TransformType::kIntegrity) return (!we && theirs.has(none)) || (!they && ours.has(none));
   // RFC 7296 section 3.3.2: ESN is mandatory in ESP, but some leave it out and mean "no".
   if (type == TransformType::kEsn && !they && ours.has({type, id::kNoEsn, 0})) {
     chosen.transforms.push_back({type, id::kNoEsn, 0});
@@ -271,9 +290,22 @@ std::optional<Proposal> meet(const Proposal& ours, const Proposal& theirs, KeyEx
     if (type == 0 || type >= kTypes) return std::nullopt;
   }
   Proposal chosen{ours.protocol, {}};
-  for (unsigned type = 1; type < kTypes; ++type) {
-    if (!choose_type(ours, theirs, static_cast<TransformType>(type), rule, chosen)) return std::nullopt;
+  std::vector<ExchangeOptions> exchanges;
+  for (unsigned number = 1; number < kTypes; ++number) {
+    const auto type = static_cast<TransformType>(number);
+    if (is_exchange(type)) {
+      const bool matters = rule != KeyExchangeRule::kIgnored && (has_type(ours, type) || has_type(theirs, type));
+      if (matters) exchanges.push_back(exchange_options(ours, theirs, type, rule));
+    } else if (!choose_type(ours, theirs, type, chosen)) {
+      return std::nullopt;
+    }
   }
+  const auto picked = pick_distinct(exchanges);
+  if (!picked) return std::nullopt;
+  for (const auto& transform : *picked) {
+    if (transform) chosen.transforms.push_back(*transform);
+  }
+  std::ranges::stable_sort(chosen.transforms, {}, &Transform::type);
   return chosen;
 }
 

@@ -33,8 +33,8 @@ TEST_CASE("intermediate: further key exchanges, one after another") {
   };
   for (const Row& row : {
            Row{"aes128gcm16-prfsha256-x25519-ke1_ecp256", "aes128gcm16-prfsha256-x25519-ke1_ecp256", "ke1_ecp256"},
-           Row{"aes128gcm16-prfsha256-x25519-ke1_modp3072-ke2_ecp384-ke3_x25519",
-               "aes128gcm16-prfsha256-x25519-ke1_modp3072-ke2_ecp384-ke3_x25519", "ke3_x25519"},
+           Row{"aes128gcm16-prfsha256-x25519-ke1_modp3072-ke2_ecp384-ke3_ecp256",
+               "aes128gcm16-prfsha256-x25519-ke1_modp3072-ke2_ecp384-ke3_ecp256", "ke3_ecp256"},
            Row{"aes128-sha256-x25519-ke2_ecp256", "aes128-sha256-x25519-ke2_ecp256", "ke2_ecp256"},
            Row{"aes128gcm16-prfsha256-x25519-ke1_ecp256-ke1_none", "aes128gcm16-prfsha256-x25519", ""},
            Row{"aes128gcm16-prfsha256-x25519-ke1_ecp256", "aes128gcm16-prfsha256-x25519", nullptr},
@@ -108,7 +108,7 @@ struct FollowUpPair : IkePair {
     Connection of_a = with(true, kIke), of_b = with(false, kIke);
     for (Connection* const c : {&of_a, &of_b}) {
       ChildConfig config = *c->children.front();
-      config.proposals = *parse_proposals(Protocol::kEsp, "aes128gcm16-x25519-ke1_ecp256-ke2_x25519");
+      config.proposals = *parse_proposals(Protocol::kEsp, "aes128gcm16-x25519-ke1_ecp256-ke2_ecp384");
       c->children = {std::make_shared<ChildConfig>(config)};
     }
     sa = connect(share(of_a), share(of_b));

@@ -55,6 +55,8 @@ TEST_CASE("ike proposals that cannot be used are refused with the reason") {
       {Protocol::kEsp, "3des-sha1", "\"3des\" is legacy"},
       {Protocol::kEsp, "aes256gcm16-sha256", "an AEAD has no integrity"},
       {Protocol::kEsp, "", "\"\" is no transform"},
+      {Protocol::kIke, "aes256gcm16-prfsha256-x25519-ke1_x25519", "have to differ"},
+      {Protocol::kEsp, "aes256gcm16-x25519-ke1_ecp384-ke2_ecp384", "have to differ"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.text);
@@ -110,6 +112,20 @@ TEST_CASE("ike proposals: the first of ours that the peer has") {
       {Protocol::kIke, "aes256-sha256-x25519", "aes256-sha256-x25519-ke1_ecp384-ke1_none", kRequired,
        "aes256-prfsha256-sha256-x25519"},
       {Protocol::kIke, "aes256-sha256-x25519-ke1_ecp384", "aes256-sha256-x25519", kRequired, ""},
+      // And none is taken twice, whatever stands first in the lists; the better one goes where it is asked for first.
+      {Protocol::kIke, "aes256-sha256-x25519-ke1_x25519-ke1_ecp384", "aes256-sha256-x25519-ke1_ecp384-ke1_x25519",
+       kRequired, "aes256-prfsha256-sha256-x25519-ke1_ecp384"},
+      {Protocol::kIke, "aes256-sha256-x25519-ecp256-ke1_x25519", "aes256-sha256-x25519-ecp256-ke1_x25519", kRequired,
+       "aes256-prfsha256-sha256-ecp256-ke1_x25519"},
+      {Protocol::kIke, "aes256-sha256-x25519-ecp256-ke1_x25519-ke1_ecp256-ke2_ecp384-ke2_ecp256",
+       "aes256-sha256-x25519-ecp256-ke1_x25519-ke1_ecp256-ke2_ecp256-ke2_modp2048", kRequired, ""},
+      {Protocol::kIke, "aes256-sha256-x25519-ecp256-ke1_x25519-ke1_ecp256",
+       "aes256-sha256-x25519-ke1_ecp256-ke1_x25519", kRequired, "aes256-prfsha256-sha256-x25519-ke1_ecp256"},
+      {Protocol::kIke, "aes256-sha256-x25519-ke1_ecp384-ke2_ecp256-ke2_none",
+       "aes256-sha256-x25519-ke1_ecp384-ke2_ecp384-ke2_none", kRequired,
+       "aes256-prfsha256-sha256-x25519-ke1_ecp384-ke2_none"},
+      {Protocol::kEsp, "aes256gcm16-x25519-ecp256-ke1_x25519", "aes256gcm16-x25519-ecp256-ke1_x25519", kOptional,
+       "aes256gcm16-ecp256-noesn-ke1_x25519"},
       {Protocol::kEsp, "aes256gcm16-x25519", "aes256gcm16", kIgnored, "aes256gcm16-noesn"},
       // A rekey without Diffie-Hellman (Apple, Windows), and one with it where our list has none.
       {Protocol::kEsp, "aes256gcm16-x25519", "aes256gcm16", kOptional, "aes256gcm16-noesn"},

@@ -11,7 +11,8 @@
 //                 mlkem768, mlkem1024; ke1_mlkem768 for a further exchange (RFC 9370), ke1_none for none
 //   ESN           esn noesn (ESP)
 //
-// An IKE proposal that names no PRF takes those of its integrity algorithms; one of an AEAD has to name it.
+// An IKE proposal that names no PRF takes those of its integrity algorithms; one of an AEAD has to name it. The key
+// exchanges that are chosen differ from each other (RFC 9370 section 2.2.1), so a proposal has to leave a way to that.
 #pragma once
 
 #include <absl/status/statusor.h>
