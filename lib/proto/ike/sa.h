@@ -122,6 +122,8 @@ class Sa : public Timed {
   bool charge(std::ptrdiff_t bytes);
   void on_message(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
   void on_request(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
+  // Whom we have sent elsewhere leaves, and waits until that is heard.
+  void answer_deletion(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads);
   void dispatch(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads,
                 const Contents& contents);
   void on_response(TimePoint now, const Contents& contents);
@@ -379,6 +381,7 @@ class Sa : public Timed {
   bool local_nat_ = false, remote_nat_ = false;
   bool mobike_ = false;                // both ends speak it
   bool redirects_ = false;             // the peer, a client, can be sent elsewhere
+  bool sent_elsewhere_ = false;        // in IKE_AUTH: its deletion is still to come
   std::unique_ptr<Redirection> came_;  // how we were sent here
   SpiPair spis_;
   ConnectionPtr connection_;

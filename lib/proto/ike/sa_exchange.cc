@@ -13,6 +13,10 @@ constexpr unsigned kResumeTries = 1;  // after the first sending
 
 Bytes whole(const Buffer& buffer) { return buffer.span(); }
 
+bool ends_ike_sa(const Contents& contents) {
+  return std::ranges::any_of(contents.deletes, [](const DeleteView& view) { return view.protocol == Protocol::kIke; });
+}
+
 }  // namespace
 
 // --- In
@@ -143,6 +147,7 @@ void Sa::authentic(TimePoint now, const Path& path, const Header& header) {
 }
 
 void Sa::on_request(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads) {
+  if (sent_elsewhere_) return answer_deletion(now, path, header, first, payloads);
   if (state_ == State::kGone || pending_ || (state_ == State::kAuth && initiator_)) return;
   cover_intermediate(header, first, payloads);
   PayloadChain chain;
@@ -161,11 +166,18 @@ void Sa::on_request(TimePoint now, const Path& path, const Header& header, Paylo
   dispatch(now, path, header, first, payloads, contents);
 }
 
+void Sa::answer_deletion(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads) {
+  PayloadChain chain;
+  Contents contents;
+  if (header.exchange != Exchange::kInformational || !chain.decode(first, payloads) || !contents.decode(chain)) return;
+  if (!ends_ike_sa(contents)) return;
+  sent_elsewhere_ = false;
+  respond(now, header, path, PayloadType::kNone, {});
+}
+
 void Sa::dispatch(TimePoint now, const Path& path, const Header& header, PayloadType first, Bytes payloads,
                   const Contents& contents) {
-  const bool ends =
-      std::ranges::any_of(contents.deletes, [](const DeleteView& view) { return view.protocol == Protocol::kIke; });
-  if (parked_beside_ != 0 && !ends) adopt_self(now);
+  if (parked_beside_ != 0 && !ends_ike_sa(contents)) adopt_self(now);
   const auto wait = [&] {
     pending_ = std::make_unique<Pending>(Pending{.header = header, .path = path, .first = first});
     pending_->payloads.assign(payloads.begin(), payloads.end());

@@ -53,6 +53,7 @@ void Sa::send_elsewhere(TimePoint now, PayloadWriter& out, const Buffer& inner) 
   ++host_.counters.redirected;
   respond_pending(now, out, inner);
   end(now, reason(Cause::kRedirected, ""), true);
+  sent_elsewhere_ = true;
 }
 
 }  // namespace winze::ike

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "proto/ike/wire.h"
 #include "support/hex.h"
 #include "support/ike_pair.h"
 
@@ -58,12 +59,23 @@ TEST_CASE("redirect: once the client has proved who it is") {
     pair.b.on_event = [&](const Event& event) {
       if (const auto* ask = std::get_if<AskAuthorize>(&event)) pair.b.engine.answer(pair.now, ask->id, kThere);
     };
+    // It deletes its IKE SA then, and hears that this has come.
+    int deletions = 0, answers = 0;
+    pair.bend = [&](bool from_a, const Buffer& datagram) {
+      constexpr std::size_t kExchangeAt = 4 + 18;  // behind the marker
+      if (datagram.data()[kExchangeAt] == static_cast<std::uint8_t>(Exchange::kInformational)) {
+        ++(from_a ? deletions : answers);
+      }
+      return IkePair::Fate{};
+    };
     pair.connect(IkePair::share(following(follows)), IkePair::share(b));
     CHECK(pair.a.count<Up>() + pair.b.count<Up>() == 0);
     CHECK(pair.a.count<Redirected>() == (follows ? 1 : 0));
     CHECK(pair.a.last<Closed>()->reason.cause == (follows ? Cause::kRedirected : Cause::kRefusedByPeer));
     CHECK(pair.b.last<Closed>()->reason.cause == (follows ? Cause::kRedirected : Cause::kRefusedByHost));
     CHECK(pair.a.engine.size() == 0);
+    CHECK(deletions == (follows ? 1 : 0));
+    CHECK(answers == deletions);
     pair.run(40s);
     CHECK(pair.b.engine.size() == 0);
   }
