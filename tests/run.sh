@@ -4,7 +4,7 @@
 #   --fast        unit tests alone
 #   --no-peers    without the interop suite
 #   --peers=all   also against the peers that are built from source (Xray, sing-box, shadowsocks-rust), which takes
-#                 some minutes once
+#                 some minutes once, and against strongSwan of Debian 13
 #   --whole       a file of 1 GiB through every pair of protocol, cipher, stream and peer, where 16 MiB go else
 # With WINZE_SOAK_SECONDS=3600 in the environment the soak test loads for an hour.
 set -euo pipefail
@@ -63,7 +63,10 @@ if [ -z "$fast" ]; then
 fi
 
 if [ -n "$peers" ]; then
-  if [ -n "$built" ]; then step "peers built from source" bash tests/interop/built_peers.sh; fi
+  if [ -n "$built" ]; then
+    step "peers built from source" bash tests/interop/built_peers.sh
+    step "strongSwan of Debian 13" bash tests/interop/trixie_root.sh
+  fi
   echo "== interop"
   # Most of a test's time is waiting for deadlines and for processes to start. What fails is run once more, and told: the other
   # makers' processes have races of their own.

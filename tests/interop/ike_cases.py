@@ -22,9 +22,10 @@ from ike_sites import PSK, Sites, config, merge
 
 
 class Cases(dict):
-    def __init__(self, file):
+    def __init__(self, file, root=None):
+        """`root`: of another strongSwan than this machine's."""
         super().__init__()
-        self.file = pathlib.Path(file).name
+        self.file, self.root = pathlib.Path(file).name, root
 
     def case(self, function):
         self[function.__name__] = function
@@ -49,7 +50,7 @@ class Cases(dict):
             folder = tmp_path_factory.mktemp(stem)
 
             def run(number, name):
-                with Sites(f"{stem}{number}", folder) as sites:
+                with Sites(f"{stem}{number}", folder, self.root) as sites:
                     self[name](sites)
 
             with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -222,9 +222,9 @@ class Ends:
 
 
 class Sites(Ends, contextlib.AbstractContextManager):
-    """Both in namespaces of their own, and strongSwan as the peer."""
+    """Both in namespaces of their own, and strongSwan as the peer: this machine's, or that of another root."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, root=None):
         stack = contextlib.ExitStack()
         spaces = []
         for end in "nf":
@@ -239,6 +239,7 @@ class Sites(Ends, contextlib.AbstractContextManager):
             space.ip("addr", "add", addresses[4] + "/24", "dev", "lo")
             space.ip("addr", "add", addresses[6] + "/64", "dev", "lo", "nodad")
         self.swan = None
+        self.root = root
 
     @staticmethod
     def join(a, b, name):
@@ -259,7 +260,7 @@ class Sites(Ends, contextlib.AbstractContextManager):
         self.stack.close()
 
     def start_swan(self, text, pki=None, **options):
-        self.swan = StrongSwan(self.far, self.folder, text, pki, **options)
+        self.swan = StrongSwan(self.far, self.folder, text, pki, root=self.root, **options)
         self.stack.callback(self.swan.stop)
         return self.swan
 

@@ -1,4 +1,5 @@
-"""strongSwan's charon with its user-space ESP (kernel-libipsec) in a network namespace, one process for each test.
+"""strongSwan's charon with its user-space ESP (kernel-libipsec) in a network namespace, one process for each test: this
+machine's, or that of Debian 13, whose /usr then stands in the place of this machine's where its processes see it.
 
 Every charon has a strongswan.conf, a vici socket, a log and a /run of its own, so that any number run side by side. Its
 TUN interface is ipsec0. kernel-libipsec has it believe in a NAT, so that ESP always goes in UDP; transport mode and ESN
@@ -10,9 +11,10 @@ import shutil
 import subprocess
 import time
 
-from harness import Running, require
+from harness import PEERS, Running, require
 
 CHARON = "/usr/lib/ipsec/charon"
+TRIXIE = PEERS / "trixie"
 OFF = ("bypass-lan dhcp farp forecast ha led lookip resolve stroke tnc-tnccs eap-tnc test-vectors tpm unity updown connmark "
        "load-tester eap-radius attr-sql sql").split()
 SETTINGS = """charon {{
@@ -32,7 +34,7 @@ SETTINGS = """charon {{
         }}
     }}
     plugins {{
-        include /etc/strongswan.d/charon/*.conf
+        include {root}/etc/strongswan.d/charon/*.conf
         kernel-libipsec {{
             load = {libipsec}
         }}
@@ -46,32 +48,43 @@ SETTINGS = """charon {{
 """
 
 
-def settings(log, socket, user_space=True, extra="", keys=False, quiet=False, plugins=""):
+def settings(log, socket, user_space=True, extra="", keys=False, quiet=False, plugins="", root=""):
     """strongswan.conf; quiet: nothing in the log. `extra` and `plugins` are lines for their sections."""
     off = "".join(f"{name} {{\n load = no\n }}\n" for name in OFF)
     level, cfg, verbose = (-1, -1, -1) if quiet else (1, 2, 4 if keys else 2)
     return SETTINGS.format(log=log, socket=socket, extra=extra, off=off, plugins=plugins, level=level, cfg=cfg, verbose=verbose,
-                           libipsec=5 if user_space else "no")
+                           libipsec=5 if user_space else "no", root=root)
+
+
+def mounted(root, *command, also=""):
+    """The command with mounts of its own: the programs and libraries of `root`, and what `also` mounts."""
+    over = f"mount --bind '{root}/usr' /usr; " if root else ""
+    return ["unshare", "-m", "sh", "-c", f'{also}{over}exec "$@"', "sh", *command]
 
 
 class StrongSwan:
-    """charon in `space`, with `config` as its swanctl.conf; `pki` (Pki) gives the certificates and keys."""
+    """charon in `space`, with `config` as its swanctl.conf; `pki` (Pki) gives the certificates and keys. `root`: where another
+    strongSwan than this machine's is, such as TRIXIE."""
 
-    def __init__(self, space, folder, config, pki=None, user_space=True, **options):
-        require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
+    def __init__(self, space, folder, config, pki=None, user_space=True, root=None, **options):
+        if root:
+            require(os.path.exists(f"{root}{CHARON}"), f"{root}{CHARON} is not there: bash tests/interop/trixie_root.sh lays it out")
+        else:
+            require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
         self.folder = pathlib.Path(folder) / f"charon-{space.name}"
-        self.space = space
+        self.space, self.root = space, root
         swanctl = self.folder / "swanctl"
         swanctl.mkdir(parents=True)
         os.chmod(self.folder, 0o755)
         if pki is not None:
             pki.copy_to(swanctl)
         (swanctl / "swanctl.conf").write_text(config)
-        (self.folder / "strongswan.conf").write_text(settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, **options))
-        script = f"mount -t tmpfs tmpfs /run; exec {CHARON}"
+        text = settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, root=root or "", **options)
+        (self.folder / "strongswan.conf").write_text(text)
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
-        self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "env",
-                                *(f"{k}={v}" for k, v in self.environment.items()), "sh", "-c", script], self.folder / "out")
+        environment = ["env", *(f"{k}={v}" for k, v in self.environment.items())]
+        charon = mounted(root, CHARON, also="mount -t tmpfs tmpfs /run; ")
+        self.running = Running(["ip", "netns", "exec", space.name, *environment, *charon], self.folder / "out")
         self._wait(lambda: (self.folder / "vici").exists() and self.ctl("--stats", check=False).returncode == 0)
         self.ctl("--load-all", "--noprompt")
 
@@ -83,7 +96,8 @@ class StrongSwan:
             time.sleep(0.05)
 
     def ctl(self, *arguments, check=True, timeout=30):
-        result = subprocess.run(["swanctl", *arguments, "--uri", f"unix://{self.folder}/vici"], capture_output=True, text=True,
+        command = ["swanctl", *arguments, "--uri", f"unix://{self.folder}/vici"]
+        result = subprocess.run(mounted(self.root, *command) if self.root else command, capture_output=True, text=True,
                                 env=os.environ | self.environment, timeout=timeout)
         assert not check or result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}\n{self.log[-3000:]}"
         return result

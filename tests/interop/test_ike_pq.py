@@ -1,14 +1,15 @@
 """Preshared keys against those who record (RFC 8784) with strongSwan's charon, winze as the client and as the gateway; and
 gateways that send their clients elsewhere (RFC 5685), strongSwan's and ours.
 
-strongSwan 5.9 has neither further key exchanges (RFC 9370) nor tickets (RFC 5723): those are tested between two engines.
+strongSwan has no tickets (RFC 5723): those are tested between two engines. Further key exchanges (RFC 9370), and a redirect in
+IKE_AUTH that is followed: test_ike_strongswan6.py.
 """
 import pytest
 
-from harness import BIN, wait_text
+from harness import wait_text
 from ike_cases import Cases
+from ike_redirect import second_gateway
 from ike_sites import INNER_FAR, INNER_NEAR, PSK, config, far_connection, merge, near_connection
-from spaces import Space, sh
 from strongswan import Pki
 
 CASES = Cases(__file__)
@@ -122,22 +123,6 @@ def redirect_by_strongswan(sites):
     sites.wait_winze("up with", 2)
     assert "at 192.0.2.3" in sites.winze.log, sites.winze.log
     sites.ping()
-
-
-def second_gateway(sites):
-    """winze in a namespace of its own, which strongSwan reaches at 203.0.113.1."""
-    other = Space(sites.folder.name + "-s")
-    sites.stack.callback(other.close)
-    sh("ip", "link", "add", "second", "netns", other.name, "type", "veth", "peer", "name", "second", "netns", sites.far.name)
-    other.batch(f"addr add 203.0.113.1/24 dev second\nlink set second up\naddr add {INNER_NEAR[4]}/24 dev lo")
-    sites.far.batch("addr add 203.0.113.2/24 dev second\nlink set second up")
-    home = sites.folder / "second"
-    home.mkdir()
-    (home / "swanctl.conf").write_text(config({"home": near_connection(local_addrs=None, remote_addrs=None)}, **secrets()))
-    gateway = other.start(sites.folder / "second.log", BIN / "ipsec_gateway", "-c", home / "swanctl.conf", "--interface", "tun")
-    sites.stack.callback(gateway.stop)
-    wait_text(gateway, "listening at")
-    return gateway
 
 
 @CASES.case

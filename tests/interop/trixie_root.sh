@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Lays out strongSwan 6.0 from Debian 13's packages, for what Debian 12's 5.9 has not. It goes to build/peers/bin/trixie,
+# or below the folder in WINZE_PEERS; what is there already from these packages is left alone. Nothing is installed, and
+# no package's script runs: these are files alone, which a test binds over /usr where only its processes see it. Takes
+# some seconds, and 100 MB.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+packages=(
+  strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins
+  libcharon-extra-plugins libcharon-extauth-plugins
+)
+folder=${WINZE_PEERS:-$PWD/build/peers/bin}
+root=$folder/trixie
+made="${packages[*]}"
+if [ "$(cat "$root/made" 2>/dev/null)" = "$made" ]; then exit; fi
+
+# Where this machine's own packages come from, by whatever proxy apt is told to use.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Origin: Debian' |
+  sed -n 1p)
+mirror=${mirror:-http://deb.debian.org/debian}
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+mkdir -p "$folder"
+into=$(mktemp -d "$folder/.trixie.XXXXXX")
+trap 'rm -rf "$into"' EXIT
+apt=$into/apt
+mkdir -p "$apt"/{lists,cache,etc} "$into/root"
+: >"$apt/status"
+echo "deb [signed-by=$keyring] $mirror trixie main" >"$apt/etc/sources.list"
+
+# An apt of its own, on whose machine nothing is installed yet.
+apt_get() {
+  apt-get -qq -o Dir::Etc::SourceList="$apt/etc/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+    -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+    -o Dir::State="$apt" -o Dir::State::Lists="$apt/lists" -o Dir::State::Status="$apt/status" \
+    -o Dir::Cache="$apt/cache" -o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
+}
+echo "Laying out strongSwan of Debian 13 from $mirror"
+if ! { apt_get -o APT::Update::Error-Mode=any update &&
+  apt_get install -y --download-only --no-install-recommends "${packages[@]}"; }; then
+  echo "Debian 13's strongSwan cannot be laid out: $mirror has to be reachable, with trixie." >&2
+  exit 1
+fi
+for package in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$package" "$into/root"; done
+echo "$made" >"$into/root/made"
+rm -rf "$root"
+mv -T "$into/root" "$root"
