@@ -40,11 +40,11 @@ def use(sites, role):
         sites.transfer(to=address)
 
 
-def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=False, of_client=None, **swan):
+def up(sites, role, method, client=None, gateway=None, secrets=SECRETS, legacy=False, of_client=None, kind="ec", **swan):
     near, far = ends(role, method, client, gateway)
     if legacy:
         near["legacy"] = "yes"
-    near_pki, far_pki = pki_of(sites, role)
+    near_pki, far_pki = pki_of(sites, role, kind)
     of_client, of_gateway = of_client or secrets, merge(secrets, POOL)
     of_near, of_far = (of_client, of_gateway) if role == "client" else (of_gateway, of_client)
     bring_up(sites, role, near, far, near_pki, far_pki, of_near, of_far, **swan)
