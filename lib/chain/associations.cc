@@ -136,6 +136,12 @@ class AssociationTable {
     return std::exchange(association.asking, {});
   }
 
+  bool is_held(const Flow& flow) {
+    const std::lock_guard lock(mutex_);
+    const auto found = flows_.find(flow);
+    return found != flows_.end() && (!found->second->place_in_table || !found->second->asking.empty());
+  }
+
   // Whether somebody is about to hold it again.
   bool is_wanted(const Association& association) {
     const std::lock_guard lock(mutex_);
@@ -345,6 +351,8 @@ struct Claim : std::enable_shared_from_this<Claim> {
 };
 
 }  // namespace
+
+bool Associations::is_held(const Flow& flow) const { return home_->table->is_held(flow); }
 
 Pending Associations::open(const Flow& flow, DialerPtr dialer, Dialer::ConduitHandler handler) {
   auto claim = std::make_shared<Claim>();

@@ -40,9 +40,9 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   }
 
   void open() {
-    if (!admit()) return;
     const Route route = inbound->router(connection);
     connection.outbound = route.outbound;
+    if (!admit()) return;
     if (!route.dialer) return end_later("dial", Errc::kRefusedPolicy);
     account.outbound = Open(route.traffic);
     dialer = route.dialer;
@@ -55,24 +55,30 @@ struct PacketSession : std::enable_shared_from_this<PacketSession> {
   }
 
   Pending open_conduit(Dialer::ConduitHandler handler) {
-    if (!inbound->associations || id == mux::GlobalId()) {
-      return dialer->open_conduit(any_peer ? everyone() : connection.destination, std::move(handler));
-    }
-    return inbound->associations->open({.users = inbound->users,
-                                        .inbound = connection.inbound,
-                                        .outbound = connection.outbound,
-                                        .user = connection.user,
-                                        .id = id},
-                                       dialer, std::move(handler));
+    if (!is_flow()) return dialer->open_conduit(any_peer ? everyone() : connection.destination, std::move(handler));
+    return inbound->associations->open(flow(), dialer, std::move(handler));
+  }
+
+  // Whether it may have come by another session before.
+  bool is_flow() const { return inbound->associations && id != mux::GlobalId(); }
+  Associations::Flow flow() const {
+    return {.users = inbound->users,
+            .inbound = connection.inbound,
+            .outbound = connection.outbound,
+            .user = connection.user,
+            .id = id};
   }
 
   // Whether the user is served; if not the session is about to end.
   bool admit() {
     if (!inbound->users || connection.user.empty()) return true;
-    Users::Decision decision = inbound->users->admit(environment, connection.user, connection.source.address,
-                                                     [weak = weak_from_this()](std::error_code error) {
-                                                       if (const auto self = weak.lock()) self->cancel("user", error);
-                                                     });
+    const bool succeeds = is_flow() && inbound->associations->is_held(flow());
+    Users::Decision decision = inbound->users->admit(
+        environment, connection.user, connection.source.address,
+        [weak = weak_from_this()](std::error_code error) {
+          if (const auto self = weak.lock()) self->cancel("user", error);
+        },
+        succeeds ? Asking::kSuccessor : Asking::kConnection);
     account.user = std::move(decision.admission);
     if (!decision.error) return true;
     connection.detail = std::move(decision.detail);

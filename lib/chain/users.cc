@@ -36,6 +36,8 @@ std::optional<IpAddress> network_of(const IpAddress& address) {
   return IpAddress::v6(bytes);
 }
 
+bool is_connection(Asking asking) { return asking == Asking::kConnection || asking == Asking::kSuccessor; }
+
 std::string of(std::uint64_t there, std::uint64_t allowed) {
   return std::to_string(there) + " of " + std::to_string(allowed);
 }
@@ -182,7 +184,7 @@ Admission::~Admission() {
   Users::User& user = *link_->user;
   const std::lock_guard lock(user.mutex);
   user.members.erase(link_->place);
-  if (link_->asking == Asking::kConnection) --user.connections;
+  if (is_connection(link_->asking)) --user.connections;
   if (link_->asking == Asking::kCarrier) --user.carriers;
   if (!link_->from) return;
   const auto address = user.addresses.find(*link_->from);
@@ -258,18 +260,20 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   const UnixTime now = environment.clock.unix_now();
   if (std::error_code error = user->standing(now)) return refuse(error);
   const bool carrier = asking == Asking::kCarrier;
+  const bool limited = carrier || asking == Asking::kConnection;
   const std::size_t open = carrier ? user->carriers : user->connections;
-  if (asking != Asking::kAssociation && limits.connections != 0 && open >= limits.connections) {
-    return refuse(UserErrc::kTooManyConnections, of(open, limits.connections) + (carrier ? " carriers" : ""));
+  const std::size_t most = limits.connections + (carrier ? std::size_t{1} : 0);
+  if (limited && limits.connections != 0 && open >= most) {
+    return refuse(UserErrc::kTooManyConnections, of(open, most) + (carrier ? " carriers" : ""));
   }
   const bool is_new = link->from && !user->addresses.contains(*link->from);
-  if (is_new && limits.addresses != 0 && user->addresses.size() >= limits.addresses) {
+  if (limited && is_new && limits.addresses != 0 && user->addresses.size() >= limits.addresses) {
     return refuse(UserErrc::kTooManyAddresses, of(user->addresses.size(), limits.addresses));
   }
   if (link->from) ++user->addresses[*link->from];
   link->place = user->members.insert(user->members.end(), {environment.executor, link});
   if (carrier) ++user->carriers;
-  if (asking == Asking::kConnection) {
+  if (is_connection(asking)) {
     ++user->connections;
     ++user->connections_total;
   }

@@ -59,8 +59,24 @@ struct Fixture {
     carrier.emplace(sim.environment(), std::move(opened.stream), std::move(client_session), mux::CarrierOptions{},
                     nullptr, [this](std::error_code) { carrier_ended = true; });
   }
+  // Another connection of the same client, a carrier too.
+  void come_again() {
+    auto [near, far] = memory_pair(sim.environment());
+    next_session = serve(sim.environment(), inbound, std::move(far), [] {});
+    opening = open_codec(sim.environment(), std::move(near),
+                         std::make_unique<vless::ClientCodec>(kId, mux::cool_destination()), 1s, [this](Opened opened) {
+                           opening.detach();
+                           next.emplace(sim.environment(), std::move(opened.stream),
+                                        std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{},
+                                        nullptr, [](std::error_code) {});
+                         });
+    sim.run_ready();
+    REQUIRE(next);
+  }
   // What reads still is called back.
   ~Fixture() {
+    next.reset();
+    next_session.cancel();
     carrier.reset();
     session.cancel();
     sim.run_ready();
@@ -78,6 +94,8 @@ struct Fixture {
   std::shared_ptr<test::FakeDialer> dialer = std::make_shared<test::FakeDialer>(sim.environment());
   Pending session, opening;
   std::optional<mux::Carrier> carrier;
+  Pending next_session;
+  std::optional<mux::Carrier> next;
   std::vector<Connection> records;
   bool ended = false;
   bool carrier_ended = false;
@@ -265,19 +283,8 @@ TEST_CASE("carrier: under a global id the next carrier's datagrams go where thos
       f.sim.run_ready();
       CHECK(f.ended);
     }
-    auto [again, far] = memory_pair(f.sim.environment());
-    Pending session = serve(f.sim.environment(), f.inbound, std::move(far), [] {});
-    std::optional<mux::Carrier> carrier;
-    open_codec(f.sim.environment(), std::move(again),
-               std::make_unique<vless::ClientCodec>(kId, mux::cool_destination()), 1s,
-               [&](Opened opened) {
-                 carrier.emplace(f.sim.environment(), std::move(opened.stream),
-                                 std::make_unique<mux::CoolSession>(mux::Role::kClient), mux::CarrierOptions{}, nullptr,
-                                 [](std::error_code) {});
-               })
-        .detach();
-    f.sim.run_ready();
-    const ConduitPtr next = carrier->open_conduit(opening);
+    f.come_again();
+    const ConduitPtr next = f.next->open_conduit(opening);
     test::send(*next, "two", to);
     const test::Receiver at_next(*next);
     f.sim.run_ready();
@@ -294,12 +301,54 @@ TEST_CASE("carrier: under a global id the next carrier's datagrams go where thos
     CHECK(first->up == 3);
     // It has only gone to another carrier.
     if (!cut) CHECK_FALSE(first->error);
-    carrier.reset();
-    session.cancel();
+    f.next.reset();
+    f.next_session.cancel();
     f.sim.run_ready();
     associations.close();
     f.sim.run_ready();
   }
+}
+
+TEST_CASE("carrier: who takes over what it holds itself is within its limits") {
+  const Destination to("192.0.2.1", 53, Network::kUdp);
+  mux::Opening opening{.destination = to, .datagrams = true, .any_peer = true, .global_id = {1, 2, 3}};
+  Fixture f;
+  Associations associations(f.sim.environment(), make_association_table());
+  f.inbound->associations = std::shared_ptr<Associations>(&associations, [](Associations*) {});
+  f.inbound->users = std::make_shared<Users>();
+  f.inbound->users->add("peer", 1, {.limits = {.connections = 1}});
+  const ConduitPtr near = f.carrier->open_conduit(opening);
+  test::send(*near, "one", to);
+  f.sim.run_ready();
+  REQUIRE(f.dialer->opens.size() == 1);
+  auto [conduit, world] = test::conduit_pair(f.sim.environment());
+  test::answer(f.dialer->opens[0], {}, std::move(conduit));
+  const test::Receiver there(*world);
+  f.sim.run_ready();
+  // The client does not hear of the first carrier any more, and the server has not seen it end.
+  f.come_again();
+  const ConduitPtr next = f.next->open_conduit(opening);
+  test::send(*next, "two", to);
+  f.sim.run_ready();
+  CHECK(there.texts() == std::vector<std::string>{"one", "two"});
+  CHECK(f.inbound->users->find("peer")->connections == 1);
+  CHECK(f.inbound->users->find("peer")->refused == 0);
+  // What is nobody's is one connection more.
+  opening.global_id = {4};
+  const ConduitPtr other = f.next->open_conduit(opening);
+  test::send(*other, "three", to);
+  f.sim.run_ready();
+  CHECK(f.dialer->opens.size() == 1);
+  CHECK(f.records.back().error == UserErrc::kTooManyConnections);
+  CHECK(f.inbound->users->find("peer")->connections == 1);
+  f.next.reset();
+  f.next_session.cancel();
+  f.carrier.reset();
+  f.session.cancel();
+  f.sim.run_ready();
+  CHECK(f.inbound->users->find("peer")->connections == 0);
+  associations.close();
+  f.sim.run_ready();
 }
 
 TEST_CASE("carrier: one of a user with a flow carries datagrams alone") {

@@ -240,21 +240,42 @@ TEST_CASE("users: carriers have a limit of their own, and end with their user") 
         f.sim.environment(), "alice", *IpAddress::parse("192.0.2.1"),
         [&](std::error_code error) { dismissed.push_back(error); }, asking);
   };
-  auto carrier = ask(Asking::kCarrier);
+  auto carrier = ask(Asking::kCarrier), next = ask(Asking::kCarrier);
   auto connection = ask(Asking::kConnection);
   CHECK(carrier.admission);
+  CHECK(next.admission);
   CHECK(connection.admission);
   CHECK(f.alice().connections == 1);
   CHECK(f.alice().connections_total == 1);
   CHECK(ask(Asking::kConnection).detail == "1 of 1");
-  CHECK(ask(Asking::kCarrier).detail == "1 of 1 carriers");
+  CHECK(ask(Asking::kCarrier).detail == "2 of 2 carriers");
   carrier.admission.reset();
   CHECK(f.alice().connections == 1);
   carrier = ask(Asking::kCarrier);
   CHECK(carrier.admission);
   f.users->remove("alice");
   f.sim.run_ready();
-  CHECK(dismissed == std::vector<std::error_code>(2, UserErrc::kRemoved));
+  CHECK(dismissed == std::vector<std::error_code>(3, UserErrc::kRemoved));
+}
+
+TEST_CASE("users: who takes the place of a connection counts, and is let in beside it") {
+  Fixture f;
+  f.users->add("alice", 0, {.limits = {.connections = 1, .addresses = 1}});
+  const auto ask = [&](const char* from, Asking asking) {
+    return f.users->admit(
+        f.sim.environment(), "alice", *IpAddress::parse(from), [](std::error_code) {}, asking);
+  };
+  auto first = ask("192.0.2.1", Asking::kConnection);
+  auto second = ask("192.0.2.2", Asking::kSuccessor);
+  REQUIRE(second.admission);
+  CHECK(f.alice().connections == 2);
+  first.admission.reset();
+  CHECK(f.alice().connections == 1);
+  CHECK(ask("192.0.2.2", Asking::kConnection).error == UserErrc::kTooManyConnections);
+  second.admission.reset();
+  CHECK(f.alice().connections == 0);
+  CHECK(f.alice().addresses == 0);
+  CHECK(ask("192.0.2.1", Asking::kConnection).admission);
 }
 
 TEST_CASE("users: a quota passes to the byte, then ends all connections") {

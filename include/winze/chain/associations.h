@@ -57,6 +57,9 @@ class Associations {
   // conduit ends (Errc::kEof) when another session takes it over. To close it is to have it kept.
   Pending open(const Flow& flow, DialerPtr dialer, Dialer::ConduitHandler handler);
 
+  // Whether a session holds the flow's conduit, which ends when another opens it.
+  bool is_held(const Flow& flow) const;
+
   // Closes what is kept, and keeps nothing any more.
   void stop();
   // Ends all associations of this executor, whoever holds them. To be called on it, while the executors of those are

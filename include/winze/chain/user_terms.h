@@ -14,7 +14,8 @@ struct UserLimits {
   std::uint64_t down = 0;
   std::uint64_t quota = 0;  // bytes, both ways together, from when the user was added; kept to the byte
   // At a time. Of a carrier (multiplexing) each stream counts, and not the carrier: a limit means the same to a client
-  // that multiplexes. Of carriers a user may have as many, apart from that.
+  // that multiplexes. Of carriers a user may have one more, apart from that: whose carrier has died without a word
+  // comes again by another.
   std::uint32_t connections = 0;
   // That connections come from at a time. An IPv6 address counts as its network of 64 bits, which one host has.
   std::uint32_t addresses = 0;

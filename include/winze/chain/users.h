@@ -66,9 +66,10 @@ class Admission {
   Meter meter_;
 };
 
-// What asks for admission. An association that may outlive its session (winze/chain/associations.h) is told when the
-// user is not served any longer, and otherwise counts for nothing.
-enum class Asking : std::uint8_t { kConnection, kCarrier, kAssociation };
+// What asks for admission. A connection that ends another one of the same user by taking its place (kSuccessor) is let
+// in whatever the limits of connections and addresses. An association that may outlive its session
+// (winze/chain/associations.h) is told when the user is not served any longer, and otherwise counts for nothing.
+enum class Asking : std::uint8_t { kConnection, kSuccessor, kCarrier, kAssociation };
 
 class Users {
  public:
