@@ -30,7 +30,14 @@ using RequestPtr = std::shared_ptr<Request>;
 class CarrierPool final : public Pool {
  public:
   CarrierPool(Environment& environment, DialerPtr below, PoolOptions options)
-      : environment_(environment), below_(std::move(below)), options_(std::move(options)) {}
+      : environment_(environment), below_(std::move(below)), options_(std::move(options)) {
+    if (options_.shared) options_.shared->join();
+  }
+  ~CarrierPool() override {
+    if (!options_.shared) return;
+    if (lines_.size() > 1) options_.shared->give_back(lines_.size() - 1);
+    options_.shared->leave();
+  }
 
   Pending open_stream(const Opening& opening, Dialer::Handler handler) override {
     return open(std::make_shared<Request>(Request{opening, std::move(handler), nullptr}));
@@ -77,10 +84,18 @@ class CarrierPool final : public Pool {
       if (least == nullptr || line.streams() < least->streams()) least = &line;
       if (options_.max_carriers == 0 && options_.min_streams == 0) return &line;
     }
-    if (least == nullptr) return nullptr;
-    if (options_.max_carriers != 0 && lines_.size() >= options_.max_carriers) return least;
+    if (least == nullptr) {
+      if (options_.shared && !lines_.empty()) options_.shared->take();
+      return nullptr;
+    }
     // An idle one is always better than a new one.
-    return least->streams() < std::max<std::size_t>(options_.min_streams, 1) ? least : nullptr;
+    if (least->streams() < std::max<std::size_t>(options_.min_streams, 1)) return least;
+    return may_have_another() ? nullptr : least;
+  }
+
+  bool may_have_another() {
+    if (options_.max_carriers == 0) return true;
+    return options_.shared ? options_.shared->take(options_.max_carriers) : lines_.size() < options_.max_carriers;
   }
 
   Line& dial() {
@@ -142,6 +157,7 @@ class CarrierPool final : public Pool {
     return std::ranges::any_of(lines_, [&](const Line& other) { return &other == line; });
   }
   void forget(Line* line) {
+    if (options_.shared && lines_.size() > 1) options_.shared->give_back(1);
     lines_.remove_if([&](const Line& other) { return &other == line; });
   }
 

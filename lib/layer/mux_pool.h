@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "winze/io/dialer.h"
+#include "winze/layer/mux_client.h"
 #include "winze/proto/mux/session.h"
 
 namespace winze::mux {
@@ -13,9 +14,10 @@ namespace winze::mux {
 struct PoolOptions {
   Destination carrier;  // what is dialed for one
   absl::AnyInvocable<std::unique_ptr<Session>()> make_session;
-  std::size_t max_streams = 8;   // at once on a carrier, before another is opened; 0: no limit
-  std::size_t max_carriers = 0;  // more streams share these; 0: no limit
-  std::size_t min_streams = 0;   // a carrier with fewer is taken before another is opened; 0: take the first with room
+  std::size_t max_streams = 8;                // at once on a carrier, before another is opened; 0: no limit
+  std::size_t max_carriers = 0;               // more streams share these; 0: no limit
+  std::shared_ptr<sing::SharedLimit> shared;  // the limit is of other pools' carriers too; null: of this one's
+  std::size_t min_streams = 0;  // a carrier with fewer is taken before another is opened; 0: take the first with room
   Duration idle{std::chrono::seconds(16)};  // a carrier without streams ends after so long
 };
 

@@ -37,6 +37,7 @@ DialerPtr sub_dialer(Environment& environment, DialerPtr below, const ClientOpti
                               .make_session = [protocol] { return make_session(protocol, Role::kClient); },
                               .max_streams = options.max_streams,
                               .max_carriers = options.max_connections,
+                              .shared = options.max_connections == 0 ? nullptr : options.shared,
                               .min_streams = is_default ? ClientOptions::kMinStreams : options.min_streams}));
 }
 

@@ -137,7 +137,12 @@ absl::StatusOr<Commons> Commons::create(const NodeOptions& options, UnixTime now
   if (!salts.ok()) return salts.status();
   auto plugins = Plugins::create(options);
   if (!plugins.ok()) return plugins.status();
-  return Commons{std::move(*salts), std::move(*plugins), chain::make_association_table()};
+  SharedLimits carriers;
+  for (std::size_t i = 0; i < options.outbounds.size(); ++i) {
+    carriers.push_back(std::make_shared<mux::sing::SharedLimit>());
+  }
+  return Commons{std::move(*salts), std::move(*plugins), chain::make_association_table(),
+                 std::make_shared<const SharedLimits>(std::move(carriers))};
 }
 
 absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environment, const NodeOptions& options,
@@ -149,12 +154,13 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
     if (!own.ok()) return own.status();
     ledger = std::move(*own);
   }
-  if (!commons.salts || !commons.plugins || !commons.associations) {
+  if (!commons.salts || !commons.plugins || !commons.associations || !commons.carriers) {
     auto own = Commons::create(options, environment.clock.unix_now());
     if (!own.ok()) return own.status();
     if (!commons.salts) commons.salts = std::move(own->salts);
     if (!commons.plugins) commons.plugins = std::move(own->plugins);
     if (!commons.associations) commons.associations = std::move(own->associations);
+    if (!commons.carriers) commons.carriers = std::move(own->carriers);
   }
   std::unique_ptr<Parts> parts(new Parts{.environment = environment,
                                          .options = options,
@@ -163,7 +169,8 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::create(Environment& environm
                                          .ledger = std::move(ledger),
                                          .commons = std::move(commons)});
   parts->associations = std::make_shared<chain::Associations>(environment, parts->commons.associations);
-  auto outbounds = make_outbounds(environment, options, *parts->contexts, *parts->commons.plugins);
+  auto outbounds =
+      make_outbounds(environment, options, *parts->contexts, *parts->commons.plugins, *parts->commons.carriers);
   if (!outbounds.ok()) return outbounds.status();
   parts->outbounds = std::move(*outbounds);
   const auto first_traffic = parts->outbounds.empty() ? nullptr : parts->ledger->count_outbound(0);

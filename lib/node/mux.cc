@@ -28,7 +28,8 @@ Cool::Udp443 udp443_of(MuxOptions::Udp443 policy) {
   return Cool::Udp443::kAllow;
 }
 
-DialerPtr over_sing(Environment& environment, const SingMuxOptions& options, DialerPtr below) {
+DialerPtr over_sing(Environment& environment, const SingMuxOptions& options,
+                    std::shared_ptr<mux::sing::SharedLimit> shared, DialerPtr below) {
   using Named = SingMuxOptions::Protocol;
   using mux::sing::Protocol;
   const Protocol protocol = options.protocol == Named::kSmux    ? Protocol::kSmux
@@ -38,14 +39,16 @@ DialerPtr over_sing(Environment& environment, const SingMuxOptions& options, Dia
                             .padding = options.padding,
                             .max_connections = options.max_connections,
                             .min_streams = options.min_streams,
-                            .max_streams = options.max_streams})(environment, std::move(below));
+                            .max_streams = options.max_streams,
+                            .shared = std::move(shared)})(environment, std::move(below));
 }
 
 }  // namespace
 
-DialerPtr over_mux(Environment& environment, const MuxOptions& options, DialerPtr below) {
+DialerPtr over_mux(Environment& environment, const MuxOptions& options, std::shared_ptr<mux::sing::SharedLimit> shared,
+                   DialerPtr below) {
   if (!options.enabled) return below;
-  if (options.sing) return over_sing(environment, *options.sing, std::move(below));
+  if (options.sing) return over_sing(environment, *options.sing, std::move(shared), std::move(below));
   Cool cool{.concurrency = options.concurrency, .packets = packets_of(options), .udp443 = udp443_of(options.udp443)};
   if (cool.packets == Cool::Packets::kXudpOwn) {
     cool.xudp_concurrency = static_cast<std::size_t>(*options.xudp_concurrency);

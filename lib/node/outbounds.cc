@@ -30,11 +30,13 @@ class FixedDialer final : public Dialer {
 
 class Assembly {
  public:
-  Assembly(Environment& environment, const NodeOptions& options, const TlsContexts& contexts, const Plugins& plugins)
+  Assembly(Environment& environment, const NodeOptions& options, const TlsContexts& contexts, const Plugins& plugins,
+           const SharedLimits& carriers)
       : environment_(environment),
         options_(options),
         contexts_(contexts),
         plugins_(plugins),
+        carriers_(carriers),
         built_(options.outbounds.size()) {}
 
   absl::StatusOr<DialerPtr> build(std::size_t index) {
@@ -46,7 +48,7 @@ class Assembly {
     auto dialer =
         std::visit([&](const auto& settings) { return make(index, settings); }, options_.outbounds[index].settings);
     if (!dialer.ok()) return dialer;
-    built_[index].dialer = over_mux(environment_, options_.outbounds[index].mux, *std::move(dialer));
+    built_[index].dialer = over_mux(environment_, options_.outbounds[index].mux, carriers_[index], *std::move(dialer));
     return built_[index].dialer;
   }
 
@@ -179,14 +181,16 @@ class Assembly {
   const NodeOptions& options_;
   const TlsContexts& contexts_;
   const Plugins& plugins_;
+  const SharedLimits& carriers_;
   std::vector<Built> built_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<Outbound>> make_outbounds(Environment& environment, const NodeOptions& options,
-                                                     const TlsContexts& contexts, const Plugins& plugins) {
-  Assembly assembly(environment, options, contexts, plugins);
+                                                     const TlsContexts& contexts, const Plugins& plugins,
+                                                     const SharedLimits& carriers) {
+  Assembly assembly(environment, options, contexts, plugins, carriers);
   std::vector<Outbound> out;
   for (std::size_t i = 0; i < options.outbounds.size(); ++i) {
     auto dialer = assembly.build(i);

@@ -8,6 +8,7 @@
 
 #include "winze/io/dialer.h"
 #include "winze/io/tcp.h"
+#include "winze/node/instance.h"
 #include "winze/node/options.h"
 #include "winze/node/plugins.h"
 #include "winze/node/tls_contexts.h"
@@ -19,9 +20,11 @@ struct Outbound {
   DialerPtr dialer;
 };
 
-// All outbounds, in order. One may connect through another (proxySettings), but not through itself.
+// All outbounds, in order. One may connect through another (proxySettings), but not through itself. `carriers`: of
+// each, what it shares with those on other executors.
 absl::StatusOr<std::vector<Outbound>> make_outbounds(Environment& environment, const NodeOptions& options,
-                                                     const TlsContexts& contexts, const Plugins& plugins);
+                                                     const TlsContexts& contexts, const Plugins& plugins,
+                                                     const SharedLimits& carriers);
 
 SocketOptions to_socket_options(const SocketSettings& settings);
 

@@ -103,7 +103,7 @@ def test_5000_streams_through_8_carriers(stage, echoes, protocol):
     server = stage.start("winze", vless_server(port, "tcp"), [port], "server", arguments=["--threads", str(THREADS)])
     outbound = vless_out(port, "tcp") | {"mux": {"enabled": True, "protocol": protocol, "maxConnections": CARRIERS}}
     inbound = listener("socks", socks, auth="noauth")
-    # Each thread has carriers of its own.
+    # Whose streams go to its carriers in turn.
     killed = stage.start("winze", client([inbound], outbound), [socks], "client", arguments=["--threads", "1"])
     rest, memory = server.descriptors(), heap(server)
     connections = [by_socks(socks, echoes.port) for _ in range(STREAMS)]

@@ -308,6 +308,37 @@ TEST_CASE("sing-mux client: when there is another carrier") {
   }
 }
 
+TEST_CASE("sing-mux clients that share a limit keep to it together, and each has a carrier") {
+  const auto shared = std::make_shared<sing::SharedLimit>();
+  const sing::ClientOptions options{.max_connections = 4, .shared = shared};
+  Fixture a(options);
+  {
+    Fixture b(options);
+    for (int i = 0; i < 10; ++i) a.dial();
+    CHECK(a.below->dials.size() == 3);  // the first of the other's is left to it
+    for (int i = 0; i < 10; ++i) b.dial();
+    CHECK(b.below->dials.size() == 1);
+    while (a.lines.size() < 3) a.connect();
+    b.connect();
+    CHECK(b.errors == std::vector<std::error_code>(10));
+    // What ends makes room for either.
+    (*a.streams[0])->write(Buffer::copy_of("x"), [](std::error_code) {});
+    a.sim.run_ready();
+    REQUIRE(a.lines[0]->server);
+    a.lines[0]->server.reset();
+    a.sim.run_ready();
+    b.dial();
+    CHECK(b.below->dials.size() == 2);
+    a.dial();
+    CHECK(a.below->dials.size() == 3);
+  }
+  a.dial();
+  a.dial();
+  CHECK(a.below->dials.size() == 5);
+  a.dial();
+  CHECK(a.below->dials.size() == 5);
+}
+
 TEST_CASE("sing-mux client: each stream says whom it is for, padded or not") {
   for (const sing::Protocol protocol : kSingProtocols) {
     for (const bool padding : {false, true}) {

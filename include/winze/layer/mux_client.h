@@ -1,7 +1,10 @@
 // Multiplexing, the client's side, as a layer over that of a proxy protocol: what it dials shares connections.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "winze/layer/client.h"
 #include "winze/proto/mux/cool.h"
@@ -36,6 +39,27 @@ Layer cool(const CoolOptions& options);
 // sing-box's (winze/proto/mux/sing.h). An idle carrier ends likewise.
 namespace sing {
 
+// What the clients of one server on several executors (the threads of a node) share, so that `max_connections` holds
+// for all of them together: each may always have one carrier, and what is left goes to who needs more first.
+// Thread-safe.
+class SharedLimit {
+ public:
+  void join() noexcept { ++clients_; }
+  void leave() noexcept { --clients_; }
+  // One more than a client's first.
+  bool take(std::size_t most) noexcept {
+    if (++further_ + clients_ <= most) return true;
+    --further_;
+    return false;
+  }
+  // The same whatever the limit: those that are there take no more streams.
+  void take() noexcept { ++further_; }
+  void give_back(std::size_t carriers) noexcept { further_ -= carriers; }
+
+ private:
+  std::atomic<std::size_t> clients_{0}, further_{0};
+};
+
 struct ClientOptions {
   static constexpr std::size_t kMinStreams = 8;  // where none of the three is set
 
@@ -46,6 +70,7 @@ struct ClientOptions {
   std::size_t max_connections = 0;
   std::size_t min_streams = 0;
   std::size_t max_streams = 0;
+  std::shared_ptr<SharedLimit> shared;  // null: the limit is this client's own
 };
 // A conduit is a sub-stream, whose datagrams have addresses where it is for everyone().
 Layer client(const ClientOptions& options);

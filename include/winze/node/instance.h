@@ -12,6 +12,7 @@
 #include "winze/chain/associations.h"
 #include "winze/chain/server.h"
 #include "winze/io/environment.h"
+#include "winze/layer/mux_client.h"
 #include "winze/node/ledger.h"
 #include "winze/node/log.h"
 #include "winze/node/options.h"
@@ -27,11 +28,15 @@ struct Share {
   std::size_t count = 1;
 };
 
+// Of the outbounds, in their order.
+using SharedLimits = std::vector<std::shared_ptr<mux::sing::SharedLimit>>;
+
 // What else the instances of one configuration have in common; what is null each makes for itself.
 struct Commons {
   std::shared_ptr<SaltFiles> salts;
   std::shared_ptr<const Plugins> plugins;
   std::shared_ptr<chain::AssociationTable> associations;
+  std::shared_ptr<const SharedLimits> carriers;
 
   static absl::StatusOr<Commons> create(const NodeOptions& options, UnixTime now);
 };

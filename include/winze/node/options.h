@@ -252,9 +252,11 @@ struct ShadowsocksOutbound {
 struct SingMuxOptions {
   enum class Protocol { kSmux, kYamux, kH2mux } protocol = Protocol::kSmux;
   bool padding = false;
-  std::uint32_t max_connections = 0;  // a stream goes to the connection that has the fewest,
-  std::uint32_t min_streams = 0;      // unless it has so many and there may be another;
-  std::uint32_t max_streams = 0;      // or to one with fewer than this. 0: no limit; all three: as min_streams 8
+  // Of all threads together, each of which may have one whatever this is: a stream goes to the connection of its thread
+  // that has the fewest,
+  std::uint32_t max_connections = 0;
+  std::uint32_t min_streams = 0;  // unless it has so many and there may be another;
+  std::uint32_t max_streams = 0;  // or to one with fewer than this. 0: no limit; all three: as min_streams 8
 };
 
 // "mux" of V2Ray, with what Xray adds for UDP.
