@@ -32,6 +32,7 @@ struct LinkOptions {
   std::string user;
   std::string host;
   std::string server_name;
+  std::string plugin;
   bool standard_vmess = false;
 };
 

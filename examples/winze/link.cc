@@ -43,7 +43,8 @@ int from_config(const LinkOptions& options) {
                  .vmess = options.standard_vmess ? config::VmessForm::kStandard : config::VmessForm::kV2rayN,
                  .user = options.user,
                  .host = options.host,
-                 .server_name = options.server_name});
+                 .server_name = options.server_name,
+                 .plugin = options.plugin});
   if (!link.ok()) return fail(link.status());
   std::printf("%s\n", link->c_str());
   return 0;

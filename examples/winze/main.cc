@@ -80,6 +80,11 @@ int main(int argc, char** argv) {
       ->add_option("--sni", link.server_name, "Of an inbound with TLS: the name in its certificate, if not the host")
       ->needs(link_from);
   link_command
+      ->add_option("--plugin", link.plugin,
+                   "Of an inbound with a SIP003 plugin: what clients run, \"PROGRAM;OPTIONS\"; needed where the "
+                   "server's does not say it (v2ray-plugin's, simple-obfs's and winze's do)")
+      ->needs(link_from);
+  link_command
       ->add_flag("--standard-vmess", link.standard_vmess,
                  "Of VMess: print vmess://ID@HOST:PORT?..., as the other protocols' links are, and not v2rayN's Base64")
       ->needs(link_from);

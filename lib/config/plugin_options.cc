@@ -1,5 +1,7 @@
 #include "winze/config/plugin_options.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -40,6 +42,45 @@ absl::StatusOr<std::map<std::string, std::string>> parse_plugin_options(std::str
       return absl::InvalidArgumentError(in_quotes(*key) + ": is there twice");
     }
   }
+  return out;
+}
+
+namespace {
+
+struct KnownPlugin {
+  std::string_view server, client;
+  std::initializer_list<std::string_view> shared;  // options that both ends have, and mean the same by
+};
+
+constexpr std::string_view kHost = "host", kTls = "tls";
+const KnownPlugin kKnownPlugins[] = {
+    {"v2ray-plugin", "v2ray-plugin", {kTls, kHost, "path", "mode", "mux"}},
+    {"ss-v2ray-plugin", "ss-v2ray-plugin", {kTls, kHost, "path", "mode", "mux"}},
+    {"winze", "winze", {kTls, kHost, "path", "mode", "mux"}},
+    {"obfs-server", "obfs-local", {"obfs"}},
+};
+
+}  // namespace
+
+std::optional<std::string> client_plugin(std::string_view program, std::string_view server_options,
+                                         std::string_view host) {
+  const std::string_view name = program.substr(program.rfind('/') + 1);
+  const auto known = std::ranges::find(kKnownPlugins, name, &KnownPlugin::server);
+  if (known == std::end(kKnownPlugins)) return std::nullopt;
+  std::string out(known->client);
+  bool has_tls = false, has_host = false;
+  for (std::string_view left = server_options; !left.empty();) {
+    const std::string_view from = left;
+    const std::optional<std::string> key = take_word(left, "=;");
+    const bool whole = key && take_word(left, ";");
+    const std::string_view option = from.substr(0, from.size() - left.size());
+    if (left.starts_with(';')) left.remove_prefix(1);
+    if (!whole || std::ranges::find(known->shared, *key) == known->shared.end()) continue;
+    has_tls |= key == kTls;
+    has_host |= key == kHost;
+    out.append(";").append(option);
+  }
+  if (has_tls && !has_host) out.append(";host=").append(host);
   return out;
 }
 

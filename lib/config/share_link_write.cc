@@ -8,6 +8,7 @@
 #include "winze/base/ascii.h"
 #include "winze/base/base64.h"
 #include "winze/base/status.h"
+#include "winze/config/plugin_options.h"
 #include "winze/config/share_link.h"
 
 namespace winze::config {
@@ -220,6 +221,17 @@ absl::StatusOr<std::string> outbound_link(const JsonValue& object, VmessForm vme
   return link_of(s, vmess);
 }
 
+// A server's options are not a client's: there is a key in them, and "server".
+absl::StatusOr<std::string> plugin_for_clients(const JsonValue* settings, const ShareOptions& options) {
+  const std::string program = text(settings, {"plugin"});
+  if (program.empty() || !options.plugin.empty()) return options.plugin;
+  auto plugin = client_plugin(program, text(settings, {"pluginOpts"}),
+                              options.server_name.empty() ? options.host : options.server_name);
+  if (plugin) return *std::move(plugin);
+  return absl::InvalidArgumentError("settings.plugin: " + in_quotes(program) +
+                                    ": what its clients run is not known here; say it, as \"PROGRAM;OPTIONS\"");
+}
+
 // The one of the users whom `wanted` names, or the only one.
 absl::StatusOr<const JsonValue*> find_user(const JsonValue* settings, const std::string& wanted) {
   std::vector<const JsonValue*> all;
@@ -261,7 +273,9 @@ absl::StatusOr<std::string> inbound_link(const JsonValue& object, const ShareOpt
     // Users of 2022 have the server's key in front of their own.
     const std::string server = text(settings, {"password"});
     s.id = s.id.empty() ? server : server.empty() ? s.id : server + ":" + s.id;
-    s.plugin = plugin_of(settings);
+    auto plugin = plugin_for_clients(settings, options);
+    if (!plugin.ok()) return plugin.status();
+    s.plugin = *std::move(plugin);
   }
   if (absl::Status status = take_stream(&object, false, s); !status.ok()) return status;
   if (s.tls) s.server_name = options.server_name.empty() ? options.host : options.server_name;

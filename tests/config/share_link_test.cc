@@ -196,6 +196,33 @@ TEST_CASE("share links: of a configuration, for an outbound or a user of an inbo
   CHECK(share({.tag = "x"}) == "tag: there is no \"x\"; there are \"out\", \"in\", \"ss\"");
 }
 
+TEST_CASE("share links: of an inbound with a plugin, for what its clients run") {
+  const auto share = [](const std::string& plugin, const std::string& options, const ShareOptions& rest) {
+    const nlohmann::json settings = {
+        {"method", "aes-128-gcm"}, {"password", "p"}, {"plugin", plugin}, {"pluginOpts", options}};
+    const nlohmann::json inbound = {{"tag", "ss"}, {"port", 8388}, {"protocol", "shadowsocks"}, {"settings", settings}};
+    const nlohmann::json config = {{"inbounds", nlohmann::json::array({inbound})}};
+    const Source source{"server.json", config.dump()};
+    const auto link = share_from_config(std::span(&source, 1), rest);
+    if (!link.ok()) return std::string(message_of(link.status()));
+    const auto made = nlohmann::json::parse(json_of(*link))["settings"];
+    return made.value("plugin", "") + "|" + made.value("pluginOpts", "");
+  };
+  ShareOptions at{.tag = "ss", .host = "s.test"};
+  CHECK(share("/usr/bin/v2ray-plugin", "server;tls;cert=/a;key=/b;path=/x;host=a.test;loglevel=none", at) ==
+        "v2ray-plugin|tls;path=/x;host=a.test");
+  CHECK(share("winze", "server;path=/a\\;key;mux=0", at) == "winze|path=/a\\;key;mux=0");
+  CHECK(share("winze", "tls;server", at) == "winze|tls;host=s.test");
+  CHECK(share("obfs-server", "obfs=tls;failover=h:1", at) == "obfs-local|obfs=tls");
+  CHECK(share("v2ray-plugin", "server", at) == "v2ray-plugin|");
+  CHECK(share("other", "server", at).starts_with("settings.plugin: \"other\": what its clients run is not known"));
+  at.plugin = "other;mode=client";
+  CHECK(share("other", "server", at) == "other|mode=client");
+  at.server_name = "n.test";
+  at.plugin.clear();
+  CHECK(share("v2ray-plugin", "server;tls", at) == "v2ray-plugin|tls;host=n.test");
+}
+
 TEST_CASE("share links: either form of VMess's, for an outbound and for a user") {
   const Source source{"both.json", R"({"inbounds": [
     {"tag": "in", "port": 443, "protocol": "vmess", "settings": {"clients": [{"id": "x", "email": "a@test"}]},

@@ -64,8 +64,11 @@ def inbounds():
         yield pytest.param(maker, "shadowsocks", "tcp", WITH_USERS, id=f"shadowsocks-2022-users-{maker}")
 
 
-@pytest.mark.parametrize("maker,protocol,kind,settings", inbounds())
+@pytest.mark.parametrize("maker,protocol,kind,settings", [
+    *inbounds(), pytest.param("winze", "shadowsocks", "tcp", WITH_PLUGIN, id="shadowsocks-plugin")])
 def test_link_of_an_inbound_makes_a_client(stage, origin, hashes, tmp_path, maker, protocol, kind, settings):
+    if settings is WITH_PLUGIN:
+        require_program("ss-v2ray-plugin")
     port = free_port()
     stage.start(maker, server(protocol, port, kind, settings), [port], "server")
     sni = ["--sni", "a.test"] if kind.endswith("tls") else []

@@ -43,6 +43,8 @@ struct ShareOptions {
   std::string user;         // by e-mail address, id or account name; empty: the only one
   std::string host;         // where clients find the server
   std::string server_name;  // of its certificate; empty: `host`
+  // What clients of a Shadowsocks with a plugin run, "PROGRAM;OPTIONS"; empty: as client_plugin() has it.
+  std::string plugin;
 };
 // The link of an outbound of a configuration, or for a user of an inbound.
 absl::StatusOr<std::string> share_from_config(std::span<const Source> sources, const ShareOptions& options);
