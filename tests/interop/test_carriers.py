@@ -1,5 +1,6 @@
 """Thousands of streams in a few carriers, between processes: one reader stops, the client is killed, and the server has back
 what they held. (mux_client_test.cc has the same in memory, for all protocols.)"""
+import contextlib
 import re
 import selectors
 import socket
@@ -8,7 +9,8 @@ import time
 
 import pytest
 
-from harness import HOST, client, free_port, listener, vless_out, vless_server
+from harness import HOST, client, free_port, listener, require_maker, vless_out, vless_server
+from packets import Association
 from streams import by_socks, receive
 
 STREAMS, CARRIERS = 5000, 8
@@ -126,3 +128,29 @@ def test_5000_streams_through_8_carriers(stage, echoes, protocol):
     while (left := heap(server) - memory) > KEPT:
         assert time.monotonic() < deadline, f"{left >> 10} KiB are left, {KEPT >> 10} may be"
         time.sleep(0.5)
+
+
+LIFETIME, AT_ONCE, ASSOCIATIONS = 128, 300, 200  # of a carrier of mux.cool, Xray's or ours: sub-streams in all
+
+
+@pytest.mark.parametrize("makers", [("winze", "xray"), ("xray", "winze")], ids="-".join)
+def test_more_at_once_than_a_carrier_of_mux_cool_takes_in_its_life(stage, echoes, echo, makers):
+    for maker in makers:
+        require_maker(maker)
+    port, socks = free_port(), free_port()
+    stage.start(makers[1], vless_server(port, "tcp"), [port], "server")
+    outbound = vless_out(port, "tcp") | {"mux": {"enabled": True, "concurrency": 1024, "xudpConcurrency": 1024}}
+    inbound = listener("socks", socks, auth="noauth", udp=True, ip=HOST)
+    one_thread = ["--threads", "1"] if makers[0] == "winze" else []
+    stage.start(makers[0], client([inbound], outbound), [socks], "client", arguments=one_thread)
+    server = echo()
+    with contextlib.ExitStack() as open_ones:
+        connections = [open_ones.enter_context(by_socks(socks, echoes.port)) for _ in range(AT_ONCE)]
+        exchange(connections, 0)
+        assert established(port) == -(-AT_ONCE // LIFETIME)
+        associations = [open_ones.enter_context(Association(socks)) for _ in range(ASSOCIATIONS)]
+        for number, association in enumerate(associations):
+            association.send(b"%d" % number, server.host, server.port)
+            assert association.receive()[0][2:] == b"%d" % number
+        assert established(port) == -(-AT_ONCE // LIFETIME) + -(-ASSOCIATIONS // LIFETIME)
+        exchange(connections, 1)
