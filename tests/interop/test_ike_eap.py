@@ -35,7 +35,8 @@ def tls_1_3_before_its_rfc(sites):
     where RFC 9190 has ("EXPORTER_EAP_TLS_Key_Material", 0x0d, 128), and no commitment goes with it. As a client it crashes
     when one comes, so only its gateway is tried."""
     near, far = ends("client", "tls", {"local": {"certs": "carol.pem", "eap_id": "carol@client.test"}})
-    refused(sites, "client", near, far, *pki_of(sites, "client"), SECRETS, merge(SECRETS, POOL), extra="tls {\n version_max = 1.3\n }")
+    refused(sites, "client", near, far, *pki_of(sites, "client", "rsa"), SECRETS, merge(SECRETS, POOL),
+            extra="tls {\n version_max = 1.3\n }")
     assert "TLS 1.3" in sites.swan.log and "EAP success before the method has ended" in sites.winze.log, sites.winze.log
 
 
