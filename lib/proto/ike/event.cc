@@ -48,6 +48,8 @@ std::string_view to_string(Cause cause) noexcept {
       return "no traffic";
     case Cause::kRedirected:
       return "redirected";
+    case Cause::kHostTimedOut:
+      return "this host does not answer";
     case Cause::kUnsupported:
       return "not supported";
   }

@@ -248,6 +248,35 @@ bool Sa::answer(TimePoint now, QuestionId question, Answer& answer) {
   return true;
 }
 
+// --- The host's delays
+
+void Sa::expect_host(TimePoint now) { host_due_ = after(now, host_.options.host_timeout); }
+
+QuestionId Sa::ask(TimePoint now) {
+  expect_host(now);
+  return host_.ask(*this);
+}
+
+bool Sa::waits_for_host() const noexcept {
+  if (pending_ && pending_->question != QuestionId{}) return true;
+  return handshake_ && (handshake_->question != QuestionId{} || handshake_->signing || handshake_->step);
+}
+
+void Sa::give_up_host(TimePoint now) {
+  if (pending_ && pending_->header.exchange == Exchange::kCreateChild) {
+    host_.forget(pending_->question);
+    pending_->question = {};
+    pending_->given_up = true;
+    return continue_pending(now);
+  }
+  const bool asked = pending_ ? pending_->question != QuestionId{} : handshake_->question != QuestionId{};
+  Reason why = reason(Cause::kHostTimedOut, asked                 ? "a question has no answer"
+                                            : handshake_->signing ? "the key does not sign"
+                                                                  : "EAP does not go on");
+  if (!pending_) return end(now, std::move(why), false);
+  fail_auth(now, std::move(why), notify::kAuthenticationFailed);
+}
+
 // --- Time
 
 void Sa::set_ike_timers(TimePoint now) {
@@ -267,6 +296,7 @@ void Sa::set_ike_timers(TimePoint now) {
 
 TimePoint Sa::next_due() const {
   TimePoint next = std::min({rekey_at_, reauth_at_, expire_at_, keepalive_at_});
+  if (waits_for_host()) next = std::min(next, host_due_);
   if (active_) {
     next = std::min(next, active_->resend_at);
   } else {
@@ -281,6 +311,7 @@ TimePoint Sa::next_due() const {
 }
 
 void Sa::on_time(TimePoint now) {
+  if (waits_for_host() && (now >= host_due_ || (half_open() && now >= expire_at_))) return give_up_host(now);
   if (now >= expire_at_) {
     expire_at_ = kNever;
     if (state_ == State::kGone || state_ == State::kRekeyed) return host_.doom(*this);

@@ -106,6 +106,11 @@ class Sa : public Timed {
   void on_child_time(TimePoint now);
   // Whether no traffic has passed for too long; else when it may be so.
   bool is_idle(TimePoint now, ChildSa& child);
+  // From now on the host owes something: the answer to a question, a signature, a step of EAP.
+  void expect_host(TimePoint now);
+  QuestionId ask(TimePoint now);
+  bool waits_for_host() const noexcept;
+  void give_up_host(TimePoint now);
   // The peer is alive.
   void heard(TimePoint now);
   void probe(TimePoint now);
@@ -202,7 +207,7 @@ class Sa : public Timed {
   // The steps of the responder: false when one waits for the host, or has failed.
   bool choose_connection(TimePoint now, const Contents& contents);
   bool verify_peer(TimePoint now, const Contents& contents);
-  bool knows_psk();
+  bool knows_psk(TimePoint now);
   bool authorize(TimePoint now, const Contents& contents);
   bool assign_addresses(TimePoint now, const Contents& contents);
   void answer_auth(TimePoint now, const Contents& contents);
@@ -259,7 +264,7 @@ class Sa : public Timed {
   ByteVector eap_auth(bool of_initiator, bool with_ppk = true) const;
   absl::Status verify_eap_auth(const Contents& contents) const;
   eap::StepHandler step_handler();
-  std::optional<eap::Step> take_step();
+  std::optional<eap::Step> take_step(TimePoint now);
   void take_client_step(TimePoint now);
   void begin_eap(TimePoint now, const Contents& contents);
   void on_eap_request(TimePoint now, const Contents& contents);
@@ -284,9 +289,10 @@ class Sa : public Timed {
     bool additional = false;  // other children are for other parts of what the peer offers
   };
   ip::SelectorPair common_selectors(const Contents& contents, const ChildConfig& config) const;
-  ChildAnswer negotiate_child(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& only);
+  ChildAnswer negotiate_child(TimePoint now, const Contents& contents, KeyExchangeRule rule,
+                              const ChildConfigPtr& only);
   bool try_config(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& config, ChildAnswer& answer);
-  bool narrow(ChildAnswer& answer);
+  bool narrow(TimePoint now, ChildAnswer& answer);
   Reason refusal_of(const ChildAnswer& answer, const Contents& contents) const;
   void write_child_answer(PayloadWriter& out, const ChildAnswer& answer, Bytes nonce = {},
                           Bytes public_value = {}) const;
@@ -412,6 +418,7 @@ class Sa : public Timed {
   bool close_when_settled_ = false;
   Cause closing_cause_ = Cause::kClosedByHost;
   TimePoint rekey_at_ = kNever, reauth_at_ = kNever, expire_at_ = kNever, probe_at_ = kNever, keepalive_at_ = kNever;
+  TimePoint host_due_ = kNever;  // counts while waits_for_host()
 };
 
 }  // namespace winze::ike

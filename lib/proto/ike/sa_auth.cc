@@ -69,7 +69,7 @@ void Sa::prove(TimePoint now) {
     return send_auth(now);
   }
   if (const Identity* exact = peer.id.exact(); exact != nullptr && !h.peer.given) remote_ = *exact;
-  h.question = host_.ask(*this);
+  h.question = ask(now);
   ask_psk(h.question);
 }
 
@@ -280,7 +280,7 @@ bool Sa::choose_connection(TimePoint now, const Contents& contents) {
   if (pending_->chosen || !handshake_->first_request.empty()) return true;
   if (host_.options.ask_connection) {
     pending_->asked = Asked::kConnection;
-    pending_->question = host_.ask(*this);
+    pending_->question = ask(now);
     host_.tell(AskConnection{pending_->question, id, remote_, contents.id_r, path_});
     return false;
   }
@@ -325,7 +325,7 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
     return false;
   }
   if (!contents.auth) return fail(Cause::kUnsupported, "the peer wants EAP, which this connection has not");
-  if (!knows_psk()) return false;
+  if (!knows_psk(now)) return false;
   absl::Status proved = take_ppk(contents);
   if (proved.ok()) proved = verify_auth(contents);
   if (proved.ok()) proved = end_peer_round(contents);
@@ -337,7 +337,7 @@ bool Sa::verify_peer(TimePoint now, const Contents& contents) {
 }
 
 // The secret that the rounds of this request and its answer need; false while the host is asked for it.
-bool Sa::knows_psk() {
+bool Sa::knows_psk(TimePoint now) {
   const LocalAuth& own = own_round();
   const RemoteAuth& peer = peer_round();
   const bool of_peer = !handshake_->peer.given && peer.method == AuthMethod::kPsk;
@@ -345,7 +345,7 @@ bool Sa::knows_psk() {
   const bool of_own = !handshake_->own.given && own.method == AuthMethod::kPsk && own.psk.empty();
   if ((!of_peer && !of_own) || pending_->psk) return true;
   pending_->asked = Asked::kPsk;
-  pending_->question = host_.ask(*this);
+  pending_->question = ask(now);
   ask_psk(pending_->question);
   return false;
 }
@@ -358,16 +358,16 @@ bool Sa::authorize(TimePoint now, const Contents& contents) {
   }
   if (!connection_->ask_authorize || pending_->allowed) return true;
   pending_->asked = Asked::kAuthorize;
-  pending_->question = host_.ask(*this);
+  pending_->question = ask(now);
   host_.tell(AskAuthorize{pending_->question, id, connection_, remote_, eap_identity_, path_});
   return false;
 }
 
-bool Sa::assign_addresses(TimePoint, const Contents& contents) {
+bool Sa::assign_addresses(TimePoint now, const Contents& contents) {
   const bool asked = contents.configuration_type == ConfigurationType::kRequest;
   if (pending_->configuration || !asked || !connection_->pool || contents.configuration.addresses.empty()) return true;
   pending_->asked = Asked::kAddresses;
-  pending_->question = host_.ask(*this);
+  pending_->question = ask(now);
   host_.tell(AskAddresses{pending_->question, id, connection_, remote_, eap_identity_, contents.configuration});
   return false;
 }
@@ -404,7 +404,7 @@ void Sa::answer_auth(TimePoint now, const Contents& contents) {
   } else if (!contents.offers.empty() && connection_->childless == Childless::kForce) {
     return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA with a child at once"), notify::kInvalidSyntax);
   } else if (!contents.offers.empty()) {
-    child = negotiate_child(contents, KeyExchangeRule::kIgnored, nullptr);
+    child = negotiate_child(now, contents, KeyExchangeRule::kIgnored, nullptr);
     if (child.waits) return;
   } else if (connection_->childless == Childless::kNever) {
     return fail_auth(now, reason(Cause::kUnsupported, "an IKE SA without a child"), notify::kInvalidSyntax);

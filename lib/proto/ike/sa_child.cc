@@ -89,7 +89,8 @@ void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::u
   if (config.mode == esp::Mode::kTransport) write_notify(out, notify::kUseTransportMode);
 }
 
-Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule rule, const ChildConfigPtr& only) {
+Sa::ChildAnswer Sa::negotiate_child(TimePoint now, const Contents& contents, KeyExchangeRule rule,
+                                    const ChildConfigPtr& only) {
   ChildAnswer answer;
   answer.error = notify::kTsUnacceptable;
   if (!contents.ts_i || !contents.ts_r || contents.offers.empty()) {
@@ -107,7 +108,7 @@ Sa::ChildAnswer Sa::negotiate_child(const Contents& contents, KeyExchangeRule ru
     });
     answer.additional = others > 0;
   }
-  if (answer.error == 0 && !narrow(answer)) return answer;
+  if (answer.error == 0 && !narrow(now, answer)) return answer;
   if (answer.error == 0) answer.outcome.spi_in = host_.new_child_spi();
   return answer;
 }
@@ -156,12 +157,13 @@ bool Sa::try_config(const Contents& contents, KeyExchangeRule rule, const ChildC
 }
 
 // The host may take less. False while it thinks about it.
-bool Sa::narrow(ChildAnswer& answer) {
+bool Sa::narrow(TimePoint now, ChildAnswer& answer) {
   if (!connection_->ask_narrow) return true;
+  if (pending_->given_up) return answer.error = notify::kTemporaryFailure, true;
   ip::SelectorPair& selectors = answer.outcome.selectors;
   if (!pending_->narrowed) {
     pending_->asked = Asked::kNarrow;
-    pending_->question = host_.ask(*this);
+    pending_->question = ask(now);
     host_.tell(AskNarrow{pending_->question, id, answer.config, selectors});
     answer.waits = true;
     return false;
@@ -189,6 +191,7 @@ Reason Sa::refusal_of(const ChildAnswer& answer, const Contents& contents) const
                       : answer.error == notify::kInternalAddressFailure ? Cause::kAddress
                       : answer.error == notify::kFailedCpRequired       ? Cause::kAddress
                       : answer.error == notify::kInvalidSyntax          ? Cause::kMisbehaved
+                      : answer.error == notify::kTemporaryFailure       ? Cause::kHostTimedOut
                                                                         : Cause::kSelectors;
   Reason why = reason(cause, "", answer.error);
   if (cause != Cause::kNoProposal) return why;

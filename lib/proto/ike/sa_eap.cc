@@ -60,9 +60,10 @@ eap::StepHandler Sa::step_handler() {
   };
 }
 
-std::optional<eap::Step> Sa::take_step() {
+std::optional<eap::Step> Sa::take_step(TimePoint now) {
   const auto step = handshake_->step;
   if (!step) return std::nullopt;
+  if (!step->late) expect_host(now);
   step->late = true;
   if (!step->result) return std::nullopt;
   handshake_->step.reset();
@@ -72,7 +73,7 @@ std::optional<eap::Step> Sa::take_step() {
 // --- The client
 
 void Sa::take_client_step(TimePoint now) {
-  auto step = take_step();
+  auto step = take_step(now);
   if (!step) return;
   Buffer inner(512);
   PayloadWriter out(inner);
@@ -124,7 +125,7 @@ void Sa::on_eap_request(TimePoint now, const Contents& contents) {
 }
 
 void Sa::take_server_step(TimePoint now) {
-  auto step = take_step();
+  auto step = take_step(now);
   if (!step) return;
   Handshake& h = *handshake_;
   if (step->kind == eap::Step::Kind::kDiscard) {

@@ -42,7 +42,7 @@ ByteVector Sa::auth_octets(bool of_initiator, const Identity& identity, bool wit
 bool Sa::make_auth(TimePoint now) {
   Handshake& h = *handshake_;
   if (h.own.given) return true;
-  return (initiator_ || resumes() || knows_psk()) && make_proof(now, true, h.own_auth) &&
+  return (initiator_ || resumes() || knows_psk(now)) && make_proof(now, true, h.own_auth) &&
          (!offers_way_without_ppk() || make_proof(now, false, h.own_auth_without_ppk));
 }
 
@@ -76,6 +76,7 @@ bool Sa::sign(TimePoint now, Bytes octets, std::optional<OwnAuth>& proof) {
                      if (waker->wake) waker->wake();
                    });
     signing->late = true;
+    expect_host(now);
   }
   const Signing& done = *h.signing;
   if (!done.result) return false;

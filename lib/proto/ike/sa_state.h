@@ -138,6 +138,7 @@ struct Pending {
   std::optional<Configuration> configuration;
   std::optional<ip::SelectorPair> narrowed;
   std::optional<Gateway> elsewhere;  // where the host sends the peer
+  bool given_up = false;             // the host has not answered in time
 };
 
 // A signature that has been asked for.

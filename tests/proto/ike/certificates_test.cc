@@ -272,6 +272,30 @@ TEST_CASE("ike: a key that signs later is waited for, and outlives the engine if
   }
 }
 
+TEST_CASE("ike: a key that never signs ends the attempt, at either end") {
+  for (const bool of_client : {true, false}) {
+    CAPTURE(of_client);
+    Ends ends("server");
+    Connection& slow = of_client ? ends.a : ends.b;
+    const auto real = slow.local.certificate;
+    auto made = CertificateIdentity::create(real->chain, std::make_shared<SlowKey>(real->key));
+    REQUIRE(made.ok());
+    slow.local.certificate = std::make_shared<const CertificateIdentity>(*std::move(made));
+    EngineOptions options = ends.options();
+    options.host_timeout = 10s;
+    IkePair pair(34, of_client ? std::move(options) : ends.options(), of_client ? ends.options() : std::move(options));
+    pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+    test::IkeEnd& end = of_client ? pair.a : pair.b;
+    pair.run(8s);
+    CHECK(end.count<Closed>() == 0);
+    pair.run(2s);
+    REQUIRE(end.count<Closed>() == 1);
+    CHECK(end.last<Closed>()->reason.stage == Stage::kAuth);
+    CHECK(end.last<Closed>()->reason.cause == Cause::kHostTimedOut);
+    CHECK(end.last<Closed>()->reason.text == "the key does not sign");
+  }
+}
+
 TEST_CASE("ike: how each end may sign, and what the other takes") {
   using enum SignatureScheme;
   struct Row {

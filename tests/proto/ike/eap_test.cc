@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "proto/ike/wire.h"
 #include "support/files.h"
 #include "support/ike_pair.h"
 
@@ -102,6 +103,22 @@ TEST_CASE("ike: a password that comes from far away is waited for") {
   pair.run(2s);
   CHECK(pair.a.count<Up>() == 1);
   CHECK(pair.traffic_flows());
+}
+
+TEST_CASE("ike: a password that never comes ends the attempt") {
+  Ends ends;
+  ends.users->late = true;
+  EngineOptions of_b = ends.options();
+  of_b.host_timeout = 10s;
+  IkePair pair(53, ends.options(), std::move(of_b));
+  pair.connect(IkePair::share(ends.a), IkePair::share(ends.b));
+  pair.run(8s);
+  CHECK(pair.b.count<Closed>() == 0);
+  pair.run(2s);
+  REQUIRE(pair.b.count<Closed>() == 1);
+  CHECK(pair.b.last<Closed>()->reason.cause == Cause::kHostTimedOut);
+  REQUIRE(pair.a.count<Closed>() == 1);
+  CHECK(pair.a.last<Closed>()->reason.notify == notify::kAuthenticationFailed);
 }
 
 TEST_CASE("security: no EAP packet leaves the client before the gateway has proved who it is") {

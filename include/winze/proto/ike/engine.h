@@ -47,6 +47,9 @@ struct EngineOptions {
   std::size_t source_cookie_threshold = 3;
   std::size_t source_half_open_limit = 5;
   Duration half_open_timeout{std::chrono::seconds(30)};
+  // How long an IKE SA waits for its own host: for the answer to a question, a signature, a step of EAP. Then one that
+  // opens ends (kHostTimedOut), and a child of the peer is refused for now. 0: for ever.
+  Duration host_timeout{std::chrono::seconds(30)};
   // Bytes of fragments that wait for the rest of their message, for one IKE SA (RFC 7383 section 2.6).
   std::size_t reassembly_limit = 1 << 16;
   std::size_t half_open_reassembly_limit = 1 << 22;  // for all together that are half open

@@ -44,6 +44,7 @@ enum class Cause : std::uint8_t {
   kUnsupported,     // something this build or this configuration lacks
   kInactive,        // a child without traffic (ChildConfig::inactivity)
   kRedirected,      // another gateway is to be asked: Redirected has told which
+  kHostTimedOut,    // the host, or its key, has not answered in time (EngineOptions::host_timeout)
 };
 std::string_view to_string(Cause cause) noexcept;
 
