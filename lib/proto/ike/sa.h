@@ -304,6 +304,7 @@ class Sa : public Timed {
                    Bytes shared, Bytes nonce_i, Bytes nonce_r, Bytes further = {});
   // Takes a pair away. The last of its id takes the child down; others leave an inbound SA in its grace.
   void remove_child(TimePoint now, ChildSa& child, const Reason& reason);
+  void restore_replaced(TimePoint now, ChildId child);
   void give_up_spi(std::uint32_t spi);
   ChildSa* child_by_in(std::uint32_t spi) noexcept;
   ChildSa* child_by_out(std::uint32_t spi) noexcept;
@@ -335,6 +336,8 @@ class Sa : public Timed {
                      Bytes nonce_i, Bytes nonce_r);
   void finish_rekey(TimePoint now, Active active, const FollowUp& settled);
   void rekey_refused(TimePoint now, Active active);
+  // The peer has gone on to an IKE SA whose keys are not known here.
+  void rekey_unusable(TimePoint now, Active active);
   void finish_rekey_answer(TimePoint now, const FollowUp& settled);
   bool is_busy_with_children() const noexcept;
   void hand_over(TimePoint now, Sa& successor);

@@ -353,4 +353,16 @@ void Sa::remove_child(TimePoint now, ChildSa& child, const Reason& why) {
   leaving_.emplace_back(now + host_.options.inbound_grace, std::pair(removed->id, removed->spi_in));
 }
 
+// A peer that deletes the new pair, and not the old one, has had no use for the answer to its rekey.
+void Sa::restore_replaced(TimePoint now, ChildId child_id) {
+  ChildSa* const newest = child_by_id(child_id);
+  if (newest == nullptr || newest->state == ChildSa::State::kUp) return;
+  for (const auto& child : children_) {
+    if (child->id != child_id || !child->sends || child->state != ChildSa::State::kRekeyed) continue;
+    child->state = ChildSa::State::kUp;
+    // It is for the peer to try again: for us, once it has had its time.
+    if (child->expire_at != kNever) child->rekey_at = now + (child->expire_at - now) / 2;
+  }
+}
+
 }  // namespace winze::ike

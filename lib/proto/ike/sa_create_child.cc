@@ -160,6 +160,8 @@ void Sa::settle_child_rekey(TimePoint now, const Active& active, ChildSa& ours, 
 void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Reason why) {
   give_up_spi(active.child_spi);
   const std::uint16_t type = error != nullptr ? error->type : std::uint16_t{0};
+  // The peer takes it for made.
+  if (error == nullptr) queue({.kind = Task::Kind::kDeleteChild, .spi = active.child_spi, .unmade = true});
   if (active.task.kind == Task::Kind::kCreateChild) {
     if ((type == notify::kTemporaryFailure || type == notify::kStateNotFound) && active.task.attempts < 10)
       return retry_later(now, std::move(active.task));

@@ -72,7 +72,10 @@ void Sa::on_follow_up_response(TimePoint now, Active active, const Contents& con
     goes_on = send_follow_up(now, active, contents);
   }
   if (goes_on) return;
-  if (active.task.kind == Task::Kind::kRekeyIke) return rekey_refused(now, std::move(active));
+  if (active.task.kind == Task::Kind::kRekeyIke) {
+    const bool last = additional_method(settled.proposal, settled.done + 1) == id::kNoKeyExchange;
+    return error == nullptr && last ? rekey_unusable(now, std::move(active)) : rekey_refused(now, std::move(active));
+  }
   Reason why = error != nullptr ? reason(Cause::kRefusedByPeer, "", error->type)
                                 : reason(Cause::kMisbehaved, "an IKE_FOLLOWUP_KE response without its key exchange");
   child_refused(now, std::move(active), error, std::move(why));

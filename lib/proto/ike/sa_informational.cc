@@ -11,9 +11,11 @@ void Sa::send_informational(TimePoint now, Task task) {
   switch (task.kind) {
     case Task::Kind::kDeleteChild: {
       ChildSa* const child = child_by_in(task.spi);
-      if (child == nullptr || put_off(now, *child, task)) return;
-      child->state = ChildSa::State::kDeleting;
-      child->rekey_at = kNever;
+      if (child == nullptr ? !task.unmade : put_off(now, *child, task)) return;
+      if (child != nullptr) {
+        child->state = ChildSa::State::kDeleting;
+        child->rekey_at = kNever;
+      }
       write_delete_esp(out, {&task.spi, 1});
       break;
     }
@@ -93,7 +95,9 @@ void Sa::on_delete_children(TimePoint now, const DeleteView& view, std::vector<s
       continue;
     }
     answered.push_back(child->spi_in);
+    const ChildId id_of = child->id;
     remove_child(now, *child, reason(Cause::kClosedByPeer, ""));
+    restore_replaced(now, id_of);
   }
 }
 

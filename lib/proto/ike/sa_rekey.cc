@@ -55,7 +55,8 @@ void Sa::on_rekey_response(TimePoint now, Active active, const Contents& content
   auto shared = whole ? active.key_exchange->derive(contents.key_exchange->value)
                       : absl::StatusOr<Secret>(absl::InvalidArgumentError("refused"));
   const std::uint64_t peer_spi = whole ? load_u64(contents.offers[0].spi.data()) : 0;
-  if (!shared.ok() || peer_spi == 0) return rekey_refused(now, std::move(active));
+  if (error != nullptr) return rekey_refused(now, std::move(active));
+  if (!shared.ok() || peer_spi == 0) return rekey_unusable(now, std::move(active));
   const bool follows = has_additional({&*chosen, 1});
   active.follow_up = std::make_unique<FollowUp>(FollowUp{.proposal = *chosen,
                                                          .nonce_i = active.nonce,
@@ -79,6 +80,15 @@ void Sa::rekey_refused(TimePoint now, Active active) {
   }
   if (close_when_settled_) return void(close(now));
   retry_later(now, std::move(active.task));
+}
+
+// RFC 7296 section 2.21.3: ends that do not have the same state start over; and RFC 6989 section 2.5: who sends public
+// values that are none is not talked to any more. Only a client can do so without a gap.
+void Sa::rekey_unusable(TimePoint now, Active active) {
+  if (parked(&active) != nullptr || close_when_settled_) return rekey_refused(now, std::move(active));
+  if (host_.reauthenticate(now, *this, {path_, std::nullopt}) != nullptr) return;
+  closing_cause_ = Cause::kMisbehaved;
+  close(now);
 }
 
 void Sa::finish_rekey(TimePoint now, Active active, const FollowUp& settled) {

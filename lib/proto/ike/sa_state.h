@@ -64,6 +64,7 @@ struct Task {
   ByteVector cookie;         // COOKIE2 of a move or a check; the gateway of a redirect
   bool single_pair = false;  // the peer takes a child for one address of each end only
   bool unwanted = false;     // the child is to go as soon as it has been rekeyed
+  bool unmade = false;       // what is deleted is the peer's only: its answer made no pair here
   TimePoint not_before{};
   unsigned attempts = 0;               // that ended with TEMPORARY_FAILURE
   Cause cause = Cause::kClosedByHost;  // why something is deleted
