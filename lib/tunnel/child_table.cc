@@ -118,6 +118,7 @@ void ChildTable::migrate(const ike::Migrated& event) {
     const auto entry = children_.find(moved.child);
     if (entry == children_.end()) continue;
     esp::Child& child = *entry->second.child;
+    if (moved.how.mode == esp::Mode::kTransport) follow_hosts(child, moved.how);
     child.set_how(moved.how);
     const esp::OutboundSa* const sa = child.outbound();
     if (sa == nullptr) continue;
@@ -126,6 +127,13 @@ void ChildTable::migrate(const ike::Migrated& event) {
     child.path.last_sent = before.last_sent;
     child.path.last_heard = before.last_heard;
   }
+}
+
+void ChildTable::follow_hosts(esp::Child& child, const esp::Encapsulation& now) {
+  ip::SelectorPair selectors = child.selectors();
+  ip::move_host(selectors.local, child.how().local, now.local);
+  ip::move_host(selectors.remote, child.how().remote, now.remote);
+  if (selectors != child.selectors()) plane_.database().set_selectors(child, selectors, order_of(selectors, added_++));
 }
 
 std::optional<ike::ChildId> ChildTable::find_current(std::uint32_t spi, bool inbound) const {

@@ -48,6 +48,8 @@ class ChildTable {
     ChildCounters gone;  // by SAs that were replaced
   };
 
+  // The traffic of a child in transport mode is that of the hosts themselves.
+  void follow_hosts(esp::Child& child, const esp::Encapsulation& now);
   esp::Path path_of(const ike::Path& path, const esp::OutboundSa& sa, const esp::Encapsulation& how) const;
   ChildCounters counters_of(const Entry& entry) const;
 

@@ -58,7 +58,11 @@ TunNetwork::~TunNetwork() {
 std::error_code TunNetwork::on_event(const ike::Event& event) {
   if (const auto* up = std::get_if<ike::Up>(&event)) return add(*up);
   if (const auto* child = std::get_if<ike::ChildUp>(&event)) return add(*child);
-  if (const auto* down = std::get_if<ike::ChildDown>(&event)) remove(down->child);
+  if (const auto* moved = std::get_if<ike::Migrated>(&event)) return follow(*moved);
+  if (const auto* down = std::get_if<ike::ChildDown>(&event)) {
+    hosts_.erase(down->child);
+    remove(down->child);
+  }
   if (const auto* closed = std::get_if<ike::Closed>(&event)) remove(closed->sa);
   return {};
 }
@@ -84,7 +88,27 @@ std::error_code TunNetwork::add(const ike::ChildUp& event) {
     for (const Prefix& address : own->second) candidates.push_back(address.address);
   }
   for (const IpAddress& address : local_addresses()) candidates.push_back(address);
+  if (event.how.mode == esp::Mode::kTransport) {
+    hosts_[event.child] = {event.selectors, event.how.local, event.how.remote};
+  }
   return add(event.child, event.selectors, candidates);
+}
+
+std::error_code TunNetwork::follow(const ike::Migrated& event) {
+  std::error_code error;
+  for (const ike::Migrated::Child& moved : event.children) {
+    const auto found = hosts_.find(moved.child);
+    if (found == hosts_.end()) continue;
+    Hosts& hosts = found->second;
+    ip::move_host(hosts.selectors.local, hosts.local, moved.how.local);
+    ip::move_host(hosts.selectors.remote, hosts.remote, moved.how.remote);
+    hosts.local = moved.how.local;
+    hosts.remote = moved.how.remote;
+    remove(moved.child);
+    const std::error_code added = add(moved.child, hosts.selectors, local_addresses());
+    if (added && !error) error = added;
+  }
+  return error;
 }
 
 std::error_code TunNetwork::trap(const ip::SelectorPair& selectors) {

@@ -119,6 +119,19 @@ def transport_behind_a_nat(sites, role):
         transport(sites, role, True, nat.INSIDE, local_addrs=None)
 
 
+@CASES.case
+def transport_moves(sites):
+    """The child goes on for what the two hosts say to each other from the new address."""
+    bring_up(sites, "client", near_connection(**(HOSTS | {"local_addrs": None})),
+             far_connection(**(HOSTS | {"remote_addrs": None})))
+    used(sites, source=NEAR[4], to=FAR[4])
+    sites.near.ip("addr", "add", "192.0.2.7/24", "dev", "wire")
+    sites.near.ip("addr", "del", NEAR[4] + "/24", "dev", "wire")
+    sites.wait_winze("goes by 192.0.2.7", 1, 20)
+    used(sites, source="192.0.2.7", to=FAR[4])
+    assert "closed: " not in sites.winze.log, sites.winze.log
+
+
 @CASES.both_roles
 def transport_that_the_peer_does_not_want(sites, role):
     """It falls back to tunnel mode."""

@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 using test::ip;
 using test::Pair;
 using test::Site;
+using test::World;
 
 struct Roaming : Pair {
   Site* site = nullptr;
@@ -53,6 +54,40 @@ TEST_CASE("a client moves: its children go on, their counters too, and the gatew
     CHECK(counters->packets_out == 5);
     CHECK(counters->packets_in == 5);
   }
+}
+
+TEST_CASE("a client moves: a child in transport mode is for the hosts' own traffic there too") {
+  World world;
+  const auto end = [](const char* id, const char* peer) {
+    auto out = test::connection(id, peer);
+    auto hosts = test::child("dynamic", "dynamic");
+    hosts->mode = esp::Mode::kTransport;
+    out->children.push_back(std::move(hosts));
+    return out;
+  };
+  Site gateway(world.environment, {.connections = {end("gw.test", "a.test")}, .port = 0, .nat_port = 0});
+  Site client(world.environment, {.address = ip("0.0.0.0"), .port = 0, .nat_port = 0});
+  const Endpoint at = gateway.host->nat_local();
+  const auto sa = client.host->connect(end("a.test", "gw.test"), at, ip("127.0.0.1"));
+  REQUIRE(sa.ok());
+  REQUIRE(world.until([&] { return client.children.size() == 1 && gateway.children.size() == 1; }));
+  REQUIRE(client.children[0].how.mode == esp::Mode::kTransport);
+  const auto talk = [&](const char* address) {
+    CAPTURE(address);
+    client.send(test::packet(address, "127.0.0.1", "there"));
+    CHECK(world.until([&] { return !gateway.received.empty(); }, 2s));
+    gateway.send(test::packet("127.0.0.1", address, "back"));
+    CHECK(world.until([&] { return !client.received.empty(); }, 2s));
+    gateway.received.clear();
+    client.received.clear();
+  };
+  talk("127.0.0.1");
+  REQUIRE(client.host->move(*sa, at, ip("127.0.0.2")));
+  REQUIRE(world.until([&] { return client.migrated == 1 && gateway.migrated == 1; }));
+  talk("127.0.0.2");
+  CHECK(client.host->rekey_child(client.children[0].child));
+  REQUIRE(world.until([&] { return client.outbound == 1 && gateway.outbound == 1; }));
+  talk("127.0.0.2");
 }
 
 TEST_CASE("a client that moves without MOBIKE proves itself anew from there") {

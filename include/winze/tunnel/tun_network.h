@@ -44,6 +44,8 @@ class TunNetwork {
   std::error_code add(const ike::Up& event);
   std::error_code add(const ike::ChildUp& event);
   std::error_code add(ike::ChildId child, const ip::SelectorPair& selectors, const std::vector<IpAddress>& sources);
+  // Routes of children in transport mode are to the peer itself, from this host's own address.
+  std::error_code follow(const ike::Migrated& event);
   void remove(ike::ChildId child);
   void remove(ike::SaId sa);
 
@@ -52,6 +54,11 @@ class TunNetwork {
   std::error_code rules_;
   std::map<ike::SaId, std::vector<Prefix>> addresses_;  // virtual ones, by who was given them
   std::map<ike::ChildId, std::vector<Route>> routes_;
+  struct Hosts {
+    ip::SelectorPair selectors;
+    IpAddress local, remote;
+  };
+  std::map<ike::ChildId, Hosts> hosts_;  // of children in transport mode
   std::map<Prefix, std::size_t> address_holders_;
   std::map<Prefix, std::size_t> route_holders_;
 };

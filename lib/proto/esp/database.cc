@@ -27,6 +27,14 @@ void Database::remove(Child& child) {
   children_.erase(&child);
 }
 
+void Database::set_selectors(Child& child, const ip::SelectorPair& selectors, std::uint32_t order) {
+  policies_.remove(child.policy_, child.selectors_);
+  policies_with_ports_ -= child.selectors_.needs_ports() ? 1 : 0;
+  child.selectors_ = selectors;
+  child.policy_ = policies_.add(selectors, order, &child);
+  policies_with_ports_ += selectors.needs_ports() ? 1 : 0;
+}
+
 void Database::discard(const ip::SelectorPair& selectors, std::uint32_t order) {
   policies_.add(selectors, order, nullptr);
   policies_with_ports_ += selectors.needs_ports() ? 1 : 0;

@@ -226,7 +226,8 @@ void Sa::on_create_child_request(TimePoint now, const Contents& contents) {
 }
 
 void Sa::answer_child_request(TimePoint now, const Contents& contents, ChildSa* old) {
-  ChildAnswer child = negotiate_child(now, contents, KeyExchangeRule::kOptional, old != nullptr ? old->config : nullptr);
+  ChildAnswer child =
+      negotiate_child(now, contents, KeyExchangeRule::kOptional, old != nullptr ? old->config : nullptr);
   if (child.waits) return;
   KeyExchangeAnswer exchange;
   if (child.error == 0 && child.group != 0) {

@@ -174,4 +174,10 @@ SelectorPair SelectorPair::any() {
   return {.local = {Selector::any(false), Selector::any(true)}, .remote = {Selector::any(false), Selector::any(true)}};
 }
 
+void move_host(std::vector<Selector>& selectors, const IpAddress& from, const IpAddress& to) {
+  for (Selector& selector : selectors) {
+    if (selector.first == from && selector.last == from) selector.first = selector.last = to;
+  }
+}
+
 }  // namespace winze::ip

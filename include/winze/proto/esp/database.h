@@ -84,6 +84,8 @@ class Database {
   // The child is the database's, and stays in its place until it is removed, with all of its SAs.
   Child& add(const ChildConfig& config);
   void remove(Child& child);
+  // Other traffic from now on, in another order of policies. Its SAs go on.
+  void set_selectors(Child& child, const ip::SelectorPair& selectors, std::uint32_t order);
   // Packets for these selectors are dropped (kDiscarded) where no policy of a lower order says otherwise.
   void discard(const ip::SelectorPair& selectors, std::uint32_t order);
 

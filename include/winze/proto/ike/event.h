@@ -122,7 +122,8 @@ struct Rekeyed {
   SaId sa{};
 };
 // The peers talk over another path now: also the path of all children (RFC 4555), each with a new `how`. Told when it
-// is known that the peer is reached there.
+// is known that the peer is reached there. In transport mode, of which the RFC does not speak, a selector of an end's
+// old address is one of its new address from now on, as at strongSwan's end.
 struct Migrated {
   SaId sa{};
   Path path;

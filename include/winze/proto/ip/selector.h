@@ -65,6 +65,11 @@ struct SelectorPair {
   bool needs_ports() const noexcept;
   // 0.0.0.0/0 and ::/0 at both ends.
   static SelectorPair any();
+
+  friend bool operator==(const SelectorPair&, const SelectorPair&) = default;
 };
+
+// What is for the one address is for the other instead.
+void move_host(std::vector<Selector>& selectors, const IpAddress& from, const IpAddress& to);
 
 }  // namespace winze::ip
