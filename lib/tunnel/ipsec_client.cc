@@ -4,8 +4,6 @@
 #include <utility>
 #include <variant>
 
-#include "winze/io/interface.h"
-
 namespace winze::tunnel {
 
 struct IpsecClient::State : std::enable_shared_from_this<State> {
@@ -165,11 +163,11 @@ struct IpsecClient::State : std::enable_shared_from_this<State> {
 
   void on_network_changed() {
     const auto info = up ? host.info(*sa) : std::nullopt;
-    if (!info || options.dialer || source_of(info->path.remote.address)) return;
+    if (!info || options.dialer || host.source_for(info->path.remote.address)) return;
     std::vector<Endpoint> others = addresses;
     for (const IpAddress& told : info->peer_addresses) others.push_back({told, at.port});
     for (const Endpoint& other : others) {
-      if (!source_of(other.address) || !host.move(*sa, other, options.from)) continue;
+      if (!host.source_for(other.address) || !host.move(*sa, other, options.from)) continue;
       at = other;
       return;
     }

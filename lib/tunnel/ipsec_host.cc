@@ -472,6 +472,9 @@ bool IpsecHost::move(ike::SaId sa, const Endpoint& gateway, const std::optional<
   return state_->move(sa, {.gateway = gateway, .from = from});
 }
 
+std::optional<IpAddress> IpsecHost::source_for(const IpAddress& gateway) const {
+  return source_of(gateway, state_->options.mark);
+}
 void IpsecHost::on_network_changed() { state_->network_changed(); }
 
 void IpsecHost::accept_streams(ListenerPtr listener, const StreamResponderOptions& options) {

@@ -106,6 +106,8 @@ class IpsecHost {
   bool move(ike::SaId sa, std::uint32_t carrier);
   // Another address of the gateway, or another one of ours.
   bool move(ike::SaId sa, const Endpoint& gateway, const std::optional<IpAddress>& from = std::nullopt);
+  // This host's address for what it says to a gateway itself, outside of all tunnels; none: there is no way there.
+  std::optional<IpAddress> source_for(const IpAddress& gateway) const;
   // This host's addresses or routes are others now: clients' SAs go on by the ones that there are (RFC 4555). A
   // gateway's peers move by themselves, and are told of its addresses.
   void on_network_changed();
