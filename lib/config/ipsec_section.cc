@@ -186,7 +186,7 @@ IpsecAuth read_auth(ObjectReader& object, std::string suffix, bool local) {
     out.certs.push_back(cert.string("file"));
     refuse(cert, {"handle", "slot", "module"}, "certificates on tokens come through the C++ interface");
   });
-  refuse(object, {"pubkeys"}, "raw public keys are not supported; use certificates");
+  out.pubkeys = object.strings("pubkeys");
   refuse(object, {"xauth_id"}, kIkev1);
   if (local) {
     out.aaa_id = object.string("aaa_id");
@@ -200,7 +200,10 @@ IpsecAuth read_auth(ObjectReader& object, std::string suffix, bool local) {
   static constexpr std::string_view kRevocation[] = {"relaxed", "ifuri", "strict"};
   static constexpr Revocation kMeanings[] = {Revocation::kIfKnown, Revocation::kIfUri, Revocation::kStrict};
   out.revocation = kMeanings[object.word("revocation", kRevocation, 0)];
-  refuse(object, {"groups", "cert_policy", "ca_id"}, kNotYet);
+  refuse(object, {"groups"},
+         "who is of which group, RADIUS and attribute certificates say, and neither is asked; take "
+         "connections of their own, by id or eap_id");
+  refuse(object, {"cert_policy", "ca_id"}, kNotYet);
   return out;
 }
 

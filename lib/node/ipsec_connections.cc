@@ -5,6 +5,7 @@
 
 #include "ipsec_signatures.h"
 #include "winze/base/status.h"
+#include "winze/crypto/digest.h"
 
 namespace winze::node {
 namespace {
@@ -105,17 +106,33 @@ absl::StatusOr<SignatureLimits> limits_of(const IpsecAuth& auth) {
   return out;
 }
 
-// Our certificate, which the gateway's end of EAP shows too.
+// Known to peers by the hash of the key, where there is no other name.
+absl::Status set_bare_key(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
+  auto key = credentials.bare_key(from);
+  if (!key.ok()) return key.status();
+  const auto hash = sha1((*key)->public_key().spki());
+  if (from.id.empty()) out.id = {ike::IdentityType::kKeyId, {hash.begin(), hash.end()}};
+  out.certificate = std::make_shared<const CertificateIdentity>(CertificateIdentity{{}, std::move(*key)});
+  return absl::OkStatus();
+}
+
 absl::Status set_certificate(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
-  const auto limits = limits_of(from);
-  if (!limits.ok()) return limits.status();
-  out.method = ike::AuthMethod::kPublicKey;
-  out.schemes = limits->schemes;
   auto identity = credentials.identity(from, from.id);
   if (!identity.ok()) return identity.status();
   const auto subject = (*identity)->chain.front().subject();
   if (from.id.empty()) out.id = {ike::IdentityType::kDistinguishedName, {subject.begin(), subject.end()}};
   out.certificate = std::move(*identity);
+  return absl::OkStatus();
+}
+
+absl::Status set_signer(const IpsecCredentials& credentials, const IpsecAuth& from, ike::LocalAuth& out) {
+  const auto limits = limits_of(from);
+  if (!limits.ok()) return limits.status();
+  out.method = ike::AuthMethod::kPublicKey;
+  out.schemes = limits->schemes;
+  const bool bare = from.certs.empty() && !from.pubkeys.empty();
+  absl::Status status = bare ? set_bare_key(credentials, from, out) : set_certificate(credentials, from, out);
+  if (!status.ok()) return status;
   const auto can = [&](SignatureScheme scheme) { return out.certificate->key->public_key().can(scheme); };
   if (!out.schemes.empty() && std::ranges::none_of(out.schemes, can)) {
     return invalid(from.path + ".auth", "the key, " + out.certificate->key->public_key().to_string() +
@@ -124,7 +141,27 @@ absl::Status set_certificate(const IpsecCredentials& credentials, const IpsecAut
   return absl::OkStatus();
 }
 
-absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& from, ike::RemoteAuth& out) {
+// Which have to be as long as those of certificates.
+absl::Status set_known_keys(const IpsecCredentials& credentials, const IpsecAuth& from, bool legacy,
+                            ike::RemoteAuth& out) {
+  auto keys = credentials.public_keys(from);
+  if (!keys.ok()) return keys.status();
+  const auto least_of = [&](KeyType type) -> unsigned {
+    if (type == KeyType::kRsa) return legacy && out.min_rsa_bits <= 2048 ? 1024 : out.min_rsa_bits;
+    return type == KeyType::kEd25519 ? 0 : out.min_ecdsa_bits;
+  };
+  for (const PublicKey& key : *keys) {
+    const unsigned least = least_of(key.type());
+    if (key.bits() >= least) continue;
+    return invalid(from.path + ".pubkeys",
+                   key.to_string() + " is too short: " + std::to_string(least) + " bits are the least");
+  }
+  out.keys = std::move(*keys);
+  return absl::OkStatus();
+}
+
+absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& from, bool legacy,
+                          ike::RemoteAuth& out) {
   auto limits = limits_of(from);
   if (!limits.ok()) return limits.status();
   out.method = ike::AuthMethod::kPublicKey;
@@ -132,10 +169,12 @@ absl::Status set_verifier(const IpsecCredentials& credentials, const IpsecAuth& 
   out.chain_schemes = std::move(limits->chain_schemes);
   out.min_rsa_bits = std::max(out.min_rsa_bits, limits->min_rsa_bits);
   out.min_ecdsa_bits = limits->min_ecdsa_bits;
+  out.revocation = from.revocation;
+  if (absl::Status status = set_known_keys(credentials, from, legacy, out); !status.ok()) return status;
+  if (!out.keys.empty() && from.certs.empty() && from.cacerts.empty()) return absl::OkStatus();
   auto verifier = credentials.verifier(from);
   if (!verifier.ok()) return verifier.status();
   out.verifier = std::move(*verifier);
-  out.revocation = from.revocation;
   return absl::OkStatus();
 }
 
@@ -167,7 +206,7 @@ absl::Status set_auth(const IpsecOptions& options, const IpsecCredentials& crede
     ike::LocalAuth& made = first ? out.local : out.further_local.emplace_back();
     if (!local.id.empty()) made.id = ike::Identity::parse(local.id);
     absl::Status status;
-    if (local.method == Method::kPubkey) status = set_certificate(credentials, local, made);
+    if (local.method == Method::kPubkey) status = set_signer(credentials, local, made);
     if (local.method == Method::kEap) status = set_local_eap(options, credentials, around, from, local, made);
     if (!status.ok()) return status;
   }
@@ -176,7 +215,7 @@ absl::Status set_auth(const IpsecOptions& options, const IpsecCredentials& crede
     ike::RemoteAuth& made = first ? out.remote : out.further_remote.emplace_back();
     if (!remote.id.empty()) made.id = ike::IdentityPattern(remote.id);
     absl::Status status;
-    if (remote.method == Method::kPubkey) status = set_verifier(credentials, remote, made);
+    if (remote.method == Method::kPubkey) status = set_verifier(credentials, remote, from.legacy, made);
     if (remote.method == Method::kEap) {
       status = set_remote_eap(options, credentials, around, from, remote, made);
       out.ask_authorize = true;  // takes_eap_identity()

@@ -165,6 +165,28 @@ absl::StatusOr<std::shared_ptr<const CertificateIdentity>> IpsecCredentials::ide
   return invalid(local.path + ".certs", "there is no private key for " + which + unread_);
 }
 
+absl::StatusOr<PrivateKeyPtr> IpsecCredentials::bare_key(const IpsecAuth& local) const {
+  const auto own = public_keys(local);
+  if (!own.ok()) return own.status();
+  const auto found = std::ranges::find(keys_, own->front(), [](const PrivateKeyPtr& key) { return key->public_key(); });
+  if (found != keys_.end()) return *found;
+  return invalid(local.path + ".pubkeys", "there is no private key for " + local.pubkeys.front() + unread_);
+}
+
+absl::StatusOr<std::vector<PublicKey>> IpsecCredentials::public_keys(const IpsecAuth& auth) const {
+  std::vector<PublicKey> out;
+  for (const std::string& name : auth.pubkeys) {
+    const fs::path file = fs::path(directory_) / "pubkey" / name;
+    const auto bytes = read(file);
+    if (!bytes) return invalid(auth.path + ".pubkeys", file.string() + " cannot be read");
+    auto key = PublicKey::parse(*bytes);
+    if (!key.ok()) key = PublicKey::parse_pem({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+    if (!key.ok()) return invalid(auth.path + ".pubkeys", file.string() + ": " + std::string(message_of(key.status())));
+    out.push_back(*std::move(key));
+  }
+  return out;
+}
+
 absl::StatusOr<std::shared_ptr<const CertificateVerifier>> IpsecCredentials::verifier(const IpsecAuth& remote) const {
   std::vector<Certificate> roots;
   for (const auto& [names, folder] : {std::pair(&remote.cacerts, "x509ca"), std::pair(&remote.certs, "x509")}) {

@@ -1,4 +1,4 @@
-// Certificates and private keys of a configuration, from files in swanctl's folders: x509, x509ca, x509crl, private,
+// Certificates and keys of a configuration, from files in swanctl's folders: x509, x509ca, x509crl, pubkey, private,
 // rsa, ecdsa, pkcs8.
 #pragma once
 
@@ -22,6 +22,10 @@ class IpsecCredentials {
   // `local` names none, of those in x509 that are for `name`.
   absl::StatusOr<std::shared_ptr<const CertificateIdentity>> identity(const IpsecAuth& local,
                                                                       const std::string& name) const;
+  // The key to the first of the bare public keys of `local`.
+  absl::StatusOr<PrivateKeyPtr> bare_key(const IpsecAuth& local) const;
+  // The bare public keys of one end.
+  absl::StatusOr<std::vector<PublicKey>> public_keys(const IpsecAuth& auth) const;
   // The authorities that `remote` names, or else all there are; or the peer's very certificates, where it names those.
   absl::StatusOr<std::shared_ptr<const CertificateVerifier>> verifier(const IpsecAuth& remote) const;
 

@@ -221,8 +221,9 @@ TEST_CASE("what is wrong is said with its place") {
       {"connections { x { vips = b } }", "connections.x.vips: \"b\" is no address"},
       {"connections { x { local { auth = xauth } } }", "connections.x.local.auth: IKEv1 is not supported"},
       {"connections { x { local { auth = eap-ttls } } }", "connections.x.local.auth: EAP methods are eap-mschapv2"},
+      {"connections { x { remote { groups = sales } } }",
+       "connections.x.remote.groups: who is of which group, RADIUS and attribute certificates say"},
       {"connections { x { local { auth = secret } } }", "expected \"psk\", \"pubkey\""},
-      {"connections { x { local { pubkeys = a } } }", "raw public keys are not supported"},
       {"connections { x { children { y { local_ts = 10.0.0/8 } } } }",
        "children.y.local_ts: \"10.0.0/8\" is no selector"},
       {"connections { x { children { y { copy_dscp = in } } } }", "nothing is copied inward"},
@@ -448,6 +449,18 @@ connections {
 }
 )",
      {}},
+    {"neighbours that know each other's keys",
+     R"(
+connections {
+    keys {
+        local { pubkeys = own.pem }
+        remote { pubkeys = one.pem, two.pem
+                 id = peer.example.org }
+        children { net { start_action = trap } }
+    }
+}
+)",
+     {}},
     {"certificates by EAP, and nothing before",
      R"(
 connections {
@@ -516,6 +529,9 @@ TEST_CASE("gateways' files are read, and what is not done of them is said") {
   CHECK(rounds.local[0].signatures == "ike:rsa/pss-sha512-sha384");
   CHECK(rounds.remote.at(0).signatures == "rsa-3072-sha256-sha512-ecdsa-256-sha256-sha384");
   CHECK(rounds.childless == ike::Childless::kForce);
+  const IpsecConnection keys = options_of(std::string(kFiles[6].text)).connections.at(0);
+  CHECK(keys.local.at(0).pubkeys == std::vector<std::string>{"own.pem"});
+  CHECK(keys.remote.at(0).pubkeys == std::vector<std::string>{"one.pem", "two.pem"});
   const IpsecOptions lists = options_of(std::string(kFiles[2].text));
   CHECK(lists.connections.at(0).remote.at(0).revocation == Revocation::kIfUri);
   CHECK(lists.authorities.at(0).fetched);

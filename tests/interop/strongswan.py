@@ -171,6 +171,16 @@ class Pki:
                                                       "extendedKeyUsage=serverAuth,clientAuth"], "x509")
         return self
 
+    def give_key(self, folder, name, peer):
+        """What one end has that knows its peer by its key: its own two keys, and the peer's public one; no certificates."""
+        folder = pathlib.Path(folder)
+        for sub in ("pubkey", "private"):
+            (folder / sub).mkdir(parents=True, exist_ok=True)
+        shutil.copy(self._path("private", name), folder / "private")
+        for of in (name, peer):
+            self._openssl("pkey", "-in", self._path("private", of), "-pubout", "-out", str(folder / "pubkey" / f"{of}.pem"))
+        return End(folder)
+
     def give(self, folder, name, chain=False):
         """What one end has: its certificate and key, and the root; with `chain` the authorities in between too."""
         folder = pathlib.Path(folder)
@@ -188,6 +198,6 @@ class End:
         self.folder = folder
 
     def copy_to(self, swanctl):
-        for sub in ("x509", "x509ca", "private"):
+        for sub in ("x509", "x509ca", "pubkey", "private"):
             if (self.folder / sub).exists():
                 shutil.copytree(self.folder / sub, swanctl / sub)

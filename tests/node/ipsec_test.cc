@@ -6,6 +6,7 @@
 
 #include <asio/io_context.hpp>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -269,6 +270,47 @@ TEST_CASE("several rounds of authentication by the words of swanctl.conf, at bot
   const std::string by_tls = "auth = eap-tls\n id = gw.example.org\n certs = " + file("server.pem") + " }\n";
   CHECK(check("local-0 { auth = psk }\n local-1 { " + by_tls, "remote-0 { auth = pubkey }\n remote-1 { " + by_tls)
             .find("and without further rounds") != std::string::npos);
+}
+
+TEST_CASE("bare public keys by the words of swanctl.conf, at both ends") {
+  const auto folder = std::filesystem::temp_directory_path() / ("winze-keys-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const auto put = [&](const std::string& name, std::span<const std::uint8_t> bytes) {
+    std::ofstream(folder / name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    return "pubkeys = " + (folder / name).string() + "\n";
+  };
+  const auto of_key = [&](const std::string& name) {
+    return put(name, (*parse_private_key(test::bytes_of("x509/" + name + ".key")))->public_key().spki());
+  };
+  const std::string server = of_key("server"), client = of_key("client"), other = of_key("rsa");
+  for (const bool right : {true, false}) {
+    CAPTURE(right);
+    World world;
+    End gateway(world.environment, gateway_text("id = gw\n" + server, "id = phone\n" + client, ""));
+    End phone(world.environment,
+              client_text(gateway.ipsec->host().nat_local().port, "id = phone\n" + client,
+                          "id = gw\n" + (right ? server : other), ""),
+              "home");
+    CHECK(world.until([&] { return phone.ended || (phone.children != 0 && gateway.children != 0); }));
+    CAPTURE(phone.log);
+    CHECK(phone.ups == right);
+    CHECK((phone.log.find("it has shown a public key that is not known here") != std::string::npos) == !right);
+  }
+  const auto check = [](const std::string& local, const std::string& remote) {
+    return std::string(message_of(Ipsec::check(read(gateway_text(local, remote, "")))));
+  };
+  CHECK(check(server, client).empty());
+  CHECK(check(client, client).find("connections.gw.local.pubkeys: there is no private key for") != std::string::npos);
+  CHECK(check(server, "pubkeys = nowhere.pem").find("connections.gw.remote.pubkeys: ") != std::string::npos);
+  CHECK(check(server, "pubkeys = nowhere.pem").find("nowhere.pem cannot be read") != std::string::npos);
+  CHECK(check(server, "pubkeys = " + file("now")).find("connections.gw.remote.pubkeys: ") != std::string::npos);
+  CHECK(check(server, "auth = ecdsa-384\n" + client).find("ECDSA P-256 is too short: 384 bits are the least") !=
+        std::string::npos);
+  const std::string weak =
+      put("weak", parse_certificates(test::bytes_of("x509/weak.pem"))->front().public_key().spki());
+  CHECK(check(server, weak).find("is too short: 2048 bits are the least") != std::string::npos);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("responses of OCSP are read from files, and read again at reload") {

@@ -20,7 +20,7 @@ namespace winze::node {
 // One round of authentication: local<suffix>, remote<suffix>.
 struct IpsecAuth {
   enum class Method {
-    kPubkey,  // a certificate; `signatures` limits how it signs
+    kPubkey,  // a certificate or a bare key; `signatures` limits how it signs
     kPsk,
     kEap,  // `eap`: the method; empty: any that there is a secret for
   };
@@ -28,12 +28,13 @@ struct IpsecAuth {
   std::string name;  // behind "local" or "remote"
   std::uint32_t round = 0;
   Method method = Method::kPubkey;
-  std::string signatures;            // "rsa-3072-sha256", "ike:rsa/pss-sha384", in strongSwan's words; empty: any
-  std::string eap;                   // "mschapv2", "tls", "md5", "gtc"; empty: any
-  std::string id;                    // empty: local: the certificate's subject or the address; remote: any
-  std::string eap_id;                // local: the answer to EAP-Identity; remote: whom EAP has to prove; empty: id
-  std::string aaa_id;                // local, EAP-TLS: the name of the server that EAP talks to; empty: the gateway's
+  std::string signatures;  // "rsa-3072-sha256", "ike:rsa/pss-sha384", in strongSwan's words; empty: any
+  std::string eap;         // "mschapv2", "tls", "md5", "gtc"; empty: any
+  std::string id;          // empty: local: the certificate's subject, the key's hash, or the address; remote: any
+  std::string eap_id;      // local: the answer to EAP-Identity; remote: whom EAP has to prove; empty: id
+  std::string aaa_id;      // local, EAP-TLS: the name of the server that EAP talks to; empty: the gateway's
   std::vector<std::string> certs;    // files: absolute, or in "x509" of the directory
+  std::vector<std::string> pubkeys;  // bare public keys (RFC 7670), as `certs`, in "pubkey"; local: the first is shown
   std::vector<std::string> cacerts;  // remote: roots that must be above the peer's certificate, in "x509ca"
   Revocation revocation = Revocation::kIfKnown;  // "relaxed"
 };

@@ -161,11 +161,25 @@ absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown,
   return chain->front();
 }
 
+absl::Status verify_by_keys(const AuthView& auth, std::span<const CertificateView> shown,
+                            std::span<const PublicKey> keys, Bytes octets, const SignatureRule& rule) {
+  const auto bare = std::ranges::find(shown, kRawPublicKey, &CertificateView::encoding);
+  absl::Status status = absl::UnauthenticatedError("it has shown a public key that is not known here");
+  for (const PublicKey& key : keys) {
+    if (bare != shown.end() && !std::ranges::equal(key.spki(), bare->data)) continue;
+    status = verify_signature(auth, key, octets, rule);
+    if (status.ok()) break;
+  }
+  return status;
+}
+
 namespace {
 
-void write_certificate_request(PayloadWriter& out, const CertificateVerifier& verifier) {
+void write_certificate_request(PayloadWriter& out, const RemoteAuth& round) {
+  if (!round.keys.empty()) write_certificate(out, PayloadType::kCertificateRequest, kRawPublicKey, {});
+  if (!round.verifier) return;
   std::vector<std::uint8_t> keys;
-  for (const Certificate& root : verifier.roots()) {
+  for (const Certificate& root : round.verifier->roots()) {
     const auto key = root.key_id();
     keys.insert(keys.end(), key.begin(), key.end());
   }
@@ -175,10 +189,8 @@ void write_certificate_request(PayloadWriter& out, const CertificateVerifier& ve
 }  // namespace
 
 void write_certificate_requests(PayloadWriter& out, const Connection& connection) {
-  if (connection.remote.verifier) write_certificate_request(out, *connection.remote.verifier);
-  for (const RemoteAuth& round : connection.further_remote) {
-    if (round.verifier) write_certificate_request(out, *round.verifier);
-  }
+  write_certificate_request(out, connection.remote);
+  for (const RemoteAuth& round : connection.further_remote) write_certificate_request(out, round);
 }
 
 }  // namespace winze::ike

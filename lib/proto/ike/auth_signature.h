@@ -43,9 +43,13 @@ absl::Status verify_signature(const AuthView& auth, const PublicKey& key, Bytes 
 // The chain that a peer showed, up to a root of ours, and for the identity that it claims; else why not.
 absl::StatusOr<Certificate> verify_chain(std::span<const CertificateView> shown, const Identity& identity,
                                          const CertificateVerifier& verifier, const ChainPolicy& policy);
-// CERTREQ: the hashes of the keys of the roots, for each round of the peer's authentication.
+// The peer has one of these bare keys: the one that it shows, if it shows any (RFC 7670).
+absl::Status verify_by_keys(const AuthView& auth, std::span<const CertificateView> shown,
+                            std::span<const PublicKey> keys, Bytes octets, const SignatureRule& rule);
+// CERTREQ: the hashes of the keys of the roots, for each round of the peer's authentication; nothing where bare keys
+// are known.
 void write_certificate_requests(PayloadWriter& out, const Connection& connection);
 
-inline constexpr std::uint8_t kX509Signature = 4;  // certificate encoding
+inline constexpr std::uint8_t kX509Signature = 4, kRawPublicKey = 15;  // certificate encodings
 
 }  // namespace winze::ike

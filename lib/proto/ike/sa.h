@@ -252,6 +252,7 @@ class Sa : public Timed {
   void keep_first_request();
 
   // --- sa_policy.cc
+  void take_certificate_requests(const Contents& contents);
   void show_certificates(PayloadWriter& out) const;
   bool may_come_beside_others(bool initial_contact) const;
   void end_others(TimePoint now, bool initial_contact);

@@ -261,7 +261,7 @@ void Sa::on_auth_request(TimePoint now, const Contents& contents) {
                      notify::kUnexpectedNatDetected);
   }
   remote_ = *contents.id_i;
-  if (h.first_request.empty()) h.certificate_wanted = !contents.certificate_requests.empty();
+  if (h.first_request.empty()) take_certificate_requests(contents);
   if (choose_connection(now, contents) && verify_peer(now, contents)) answer_proofs(now, contents);
 }
 

@@ -137,7 +137,7 @@ void Sa::take_answer(const Header& header, Buffer& message, const Contents& cont
   h.response.assign(message.span().begin(), message.span().end());
   h.nonce_r.assign(contents.nonce->begin(), contents.nonce->end());
   if (connection_->signature_authentication) h.peer_hashes = decode_hashes(contents);
-  h.certificate_wanted = !contents.certificate_requests.empty();
+  take_certificate_requests(contents);
   h.peer_childless = contents.has(notify::kChildlessSupported);
   spis_.r = header.spi_r;
   fragmentation_ = connection_->fragmentation && contents.has(notify::kFragmentationSupported);

@@ -15,11 +15,23 @@ constexpr Duration kShortestLifetime{std::chrono::seconds(1)};
 
 // --- Connection::send_certificate
 
+void Sa::take_certificate_requests(const Contents& contents) {
+  const auto is_bare = [](const CertificateView& request) { return request.encoding == kRawPublicKey; };
+  const auto& requests = contents.certificate_requests;
+  handshake_->bare_key_wanted = std::ranges::any_of(requests, is_bare);
+  handshake_->certificate_wanted = !std::ranges::all_of(requests, is_bare);
+}
+
 void Sa::show_certificates(PayloadWriter& out) const {
   const LocalAuth& local = own_round();
   const SendCertificate when = connection_->send_certificate;
   if (local.method != AuthMethod::kPublicKey || !local.certificate || when == SendCertificate::kNever) return;
-  if (when == SendCertificate::kIfAsked && !handshake_->certificate_wanted) return;
+  const bool bare = local.certificate->chain.empty();
+  const bool asked = bare ? handshake_->bare_key_wanted : handshake_->certificate_wanted;
+  if (when == SendCertificate::kIfAsked && !asked) return;
+  if (bare) {
+    write_certificate(out, PayloadType::kCertificate, kRawPublicKey, local.certificate->key->public_key().spki());
+  }
   for (const Certificate& certificate : local.certificate->chain) {
     write_certificate(out, PayloadType::kCertificate, kX509Signature, certificate.der());
   }

@@ -124,6 +124,11 @@ absl::Status Sa::verify_auth(const Contents& contents) const {
     return constant_time_equal(auth.data, mac.span()) ? absl::OkStatus()
                                                       : absl::UnauthenticatedError("it has another secret");
   }
+  const SignatureRule rule{expected.schemes, connection_->legacy};
+  if (!expected.keys.empty()) {
+    absl::Status proved = verify_by_keys(auth, contents.certificates, expected.keys, octets, rule);
+    if (proved.ok() || !expected.verifier) return proved;
+  }
   if (!expected.verifier || host_.options.wall_clock == nullptr) {
     return absl::UnauthenticatedError("nothing here could verify a certificate");
   }
@@ -136,7 +141,7 @@ absl::Status Sa::verify_auth(const Contents& contents) const {
                            .legacy = connection_->legacy};
   const auto leaf = verify_chain(contents.certificates, remote_, *expected.verifier, policy);
   if (!leaf.ok()) return leaf.status();
-  return verify_signature(auth, leaf->public_key(), octets, {expected.schemes, connection_->legacy});
+  return verify_signature(auth, leaf->public_key(), octets, rule);
 }
 
 }  // namespace winze::ike

@@ -194,11 +194,11 @@ struct Handshake {
   std::optional<Identity> wanted;
   std::uint32_t child_spi = 0;
   bool peer_childless = false;
-  bool certificate_wanted = false;  // by the peer
-  QuestionId question{};            // of the initiator
-  Opening opening;                  // its ticket until the gateway has refused it
-  std::vector<IpAddress> had;       // by the IKE SA whose place this takes
-  std::optional<Session> session;   // responder: of the ticket that resumes this
+  bool certificate_wanted = false, bare_key_wanted = false;  // by the peer
+  QuestionId question{};                                     // of the initiator
+  Opening opening;                                           // its ticket until the gateway has refused it
+  std::vector<IpAddress> had;                                // by the IKE SA whose place this takes
+  std::optional<Session> session;                            // responder: of the ticket that resumes this
   std::optional<Secret> psk;
   HashNumbers peer_hashes;
   std::shared_ptr<Signing> signing;

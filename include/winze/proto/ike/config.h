@@ -32,7 +32,8 @@ struct LocalAuth {
   AuthMethod method = AuthMethod::kPsk;
   Identity id;  // none (empty): this end's address
   Secret psk;   // empty: the engine asks (AskPsk)
-  // kPublicKey, and as responder with kEap for the peer. The key may sign later (EngineOptions::wake).
+  // kPublicKey, and as responder with kEap for the peer. The key may sign later (EngineOptions::wake). With an empty
+  // chain it is a bare public key (RFC 7670), which the peer has to know.
   std::shared_ptr<const CertificateIdentity> certificate;
   // How it signs, the best first; empty: as the key does best. One with SHA-1 is used where it stands here, or where
   // Connection::legacy is set.
@@ -51,6 +52,9 @@ struct RemoteAuth {
   // kPublicKey: whose certificates are believed; the peer's must be for the identity that it claims. Needs
   // EngineOptions::wall_clock.
   std::shared_ptr<const CertificateVerifier> verifier;
+  // kPublicKey: bare public keys (RFC 7670), of whoever `id` takes. A peer that has one of them needs no certificate,
+  // and nothing here limits their size.
+  std::vector<PublicKey> keys;
   Revocation revocation = Revocation::kIfKnown;
   // How the peer may sign, as LocalAuth::schemes; how its certificates may be signed; and the least size of their keys.
   std::vector<SignatureScheme> schemes, chain_schemes;
