@@ -238,7 +238,7 @@ def redirect_in_ike_auth(sites):
     sites.ping(source=INNER_FAR[4], to=INNER_NEAR[4], space=sites.far)
     # The first hears that it is left, and says so.
     swan.wait_log("IKE_SA deleted")
-    assert "retransmit" not in swan.log, swan.log
+    assert "retransmit 1 of request with message ID 2" not in swan.log, swan.log
 
 
 # --- EAP-TLS 1.3 ---
