@@ -81,7 +81,15 @@ void Sa::queue(Task task) { tasks_.push_back(std::move(task)); }
 
 // An IKE SA that was replaced, or ends, says nothing any more but that.
 bool Sa::may_start(const Task& task) const noexcept {
-  return state_ == State::kUp || task.kind == Task::Kind::kDeleteIke;
+  if (task.kind == Task::Kind::kDeleteIke) return true;
+  if (state_ != State::kUp) return false;
+  // Our rekey has given way to the peer's, whose further key exchanges are still to come. Until they have, or until
+  // ours is tried again, nothing else is asked: strongSwan takes it for a failure of our rekey, and ends the IKE SA.
+  const bool gives_way =
+      follow_up_ && follow_up_->config == nullptr && std::ranges::any_of(tasks_, [](const Task& other) {
+        return other.kind == Task::Kind::kRekeyIke && other.attempts != 0;
+      });
+  return !gives_way || task.kind == Task::Kind::kRekeyIke;
 }
 
 void Sa::pump(TimePoint now) {

@@ -191,6 +191,42 @@ TEST_CASE("follow-up: both ends at once, in every order of messages, and with lo
   }
 }
 
+TEST_CASE("follow-up: whose rekey of the IKE SA gives way, asks nothing else until the other's is done") {
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    CAPTURE(seed);
+    FollowUpPair pair(200 + seed);
+    struct Request {
+      bool from_a;
+      std::uint8_t exchange;
+    };
+    std::vector<Request> requests;
+    pair.bend = [&](bool from_a, const Buffer& datagram) {
+      constexpr std::size_t kExchangeAt = 4 + 18, kFlagsAt = kExchangeAt + 1;  // behind the marker
+      constexpr std::uint8_t kResponse = 0x20;
+      if ((datagram.data()[kFlagsAt] & kResponse) == 0) requests.push_back({from_a, datagram.data()[kExchangeAt]});
+      return IkePair::Fate{};
+    };
+    CHECK(pair.a.engine.rekey(pair.now, pair.sa));
+    CHECK(pair.b.engine.rekey(pair.now, pair.sa_of_b()));
+    // What either has to say besides.
+    CHECK(pair.a.engine.rekey_child(pair.now, pair.child_of(pair.a)));
+    CHECK(pair.b.engine.rekey_child(pair.now, pair.child_of(pair.b)));
+    pair.run(10s);
+    const auto follows_up = [](const Request& request) { return request.exchange == 44; };
+    const auto first = std::ranges::find_if(requests, follows_up);
+    REQUIRE(first != requests.end());
+    const auto second = std::find_if(first + 1, requests.end(), follows_up);
+    REQUIRE(second != requests.end());
+    CHECK(second->from_a == first->from_a);
+    CHECK(std::count_if(requests.begin(), second,
+                        [&](const Request& request) { return request.from_a != first->from_a; }) == 1);
+    pair.run(120s);
+    CHECK(pair.is_whole());
+    CHECK(pair.a.count<Rekeyed>() >= 1);
+    CHECK(pair.a.count<ChildOutbound>() >= 1);
+  }
+}
+
 TEST_CASE("follow-up: a link that leads nowhere") {
   FollowUpPair pair(23);
   int n = 0;
