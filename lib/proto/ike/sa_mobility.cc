@@ -74,12 +74,10 @@ bool Sa::move(TimePoint now, const Route& route) {
   return true;
 }
 
-// A move, or the check of one.
+// A move, or the check of one. libreswan answers a cookie only beside NAT detection.
 void Sa::write_move(PayloadWriter& out, Task& task) {
-  if (task.kind == Task::Kind::kMove) {
-    write_notify(out, notify::kUpdateSaAddresses);
-    write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
-  }
+  if (task.kind == Task::Kind::kMove) write_notify(out, notify::kUpdateSaAddresses);
+  write_nat_detection(out, spis_.i, spis_.r, path_, connection_->force_encapsulation, host_.random);
   task.cookie.resize(kCookieSize);
   host_.random.fill(task.cookie);
   write_notify(out, notify::kCookie2, task.cookie);

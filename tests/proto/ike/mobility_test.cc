@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "support/ike_rogue.h"
+#include "support/ike_impostor.h"
 
 namespace winze::ike {
 namespace {
@@ -149,6 +149,21 @@ TEST_CASE("mobike: no ESP for an address at which nobody answers") {
   REQUIRE(pair.b.last<Closed>() != nullptr);
   CHECK(pair.b.last<Closed>()->reason.cause == Cause::kTimedOut);
   CHECK(pair.a.engine.size() + pair.b.engine.size() == 0);
+}
+
+TEST_CASE("mobike: what checks a new address has NAT detection too, without which libreswan answers no cookie") {
+  Rogue r;
+  const SaId sa = r.connect();
+  std::vector<std::uint16_t> asked;
+  r.pair.bend = [&](bool from_a, const Buffer& datagram) {
+    const auto heard = test::open_with(r.keys, datagram);
+    if (!from_a && heard && !heard->header.response) asked = heard->notifies();
+    return IkePair::Fate{};
+  };
+  CHECK(r.pair.a.engine.move(r.pair.now, sa, from(r.pair, kElsewhere)));
+  r.pair.run(1s);
+  CHECK(asked == std::vector{notify::kNatDetectionSource, notify::kNatDetectionDestination, notify::kCookie2});
+  CHECK(r.pair.b.count<Migrated>() == 1);
 }
 
 TEST_CASE("mobike: an answer with another cookie, or with none, closes the IKE SA (RFC 4555 section 3.7)") {
