@@ -20,8 +20,10 @@ strongswan_packages=(
   strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins
   libcharon-extauth-plugins
 )
-# Others of the IKE tests.
-ike_packages=(freeradius eapoltest nftables)
+# Others of the IKE tests. libreswan itself conflicts with strongSwan: tests/interop/libreswan.py fetches and unpacks it, and
+# it finds what it depends on.
+libreswan_depends=(libcap-ng0 libcurl3-nss libevent-pthreads-2.1-7 libldns3 libnss3-tools libunbound8)
+ike_packages=(freeradius eapoltest nftables "${libreswan_depends[@]}")
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -1,9 +1,10 @@
-"""strongSwan in a Linux guest, whose kernel carries its ESP (kernel-netlink): the far end of ike_sites.py.
+"""An IKE daemon in a Linux guest, whose kernel carries its ESP: the far end of ike_sites.py. Here strongSwan (kernel-netlink).
 
     near: namespace, `wire` is a TAP interface -- far: the guest, `wire` is its card
 
-Beside it `manage` joins both: swanctl runs in the namespace, since a program's start takes long in the guest. One guest and one charon for all the cases, which so run one after another; each begins without any SA and with the
-addresses of ike_sites.py, and leaves none behind.
+Beside it `manage` joins both: swanctl runs in the namespace, since a program's start takes long in the guest. One guest and
+one daemon for all the cases, which so run one after another; each begins without any SA and with the addresses of
+ike_sites.py, and leaves none behind.
 """
 import contextlib
 import os
@@ -46,31 +47,66 @@ class GuestSpace:
         self.run("ip", *arguments)
 
 
-class GuestSwan:
-    """What StrongSwan is in a namespace; for all the cases."""
+class GuestDaemon:
+    """The process `NAME`, which writes `LOG`, both of a class of its own; for all the cases. Such a class has launch(),
+    load(), sas(), carried(), and ending(), which ends its SAs or gives a script for the guest that does."""
+
+    TIDY = ""  # lines for `ip -batch`, before and behind each case
 
     def __init__(self, guest, near):
         self.guest, self.near = guest, near
-        self.environment = {}
         self.running = self.started = False
 
     def start(self):
         if self.running:
             return
         if self.started:
-            self.guest.run("pkill -CONT charon")
+            self.guest.run(f"pkill -CONT {self.NAME}")
             self.running = True
-            return self.end()
-        (self.guest.folder / "strongswan.conf").write_text(settings("/run/charon.log", f"tcp://{MANAGE[1]}:4502", False, EXTRA))
+            self.guest.run(self.ending())
+            return
+        self.launch()
+        self.running = self.started = True
+
+    def kill(self):
+        """It answers nothing any more. The next case has it go on, as a start takes seconds."""
+        self.guest.run(f"pkill -STOP {self.NAME}")
+        self.running = False
+
+    @property
+    def log(self):
+        return self.guest.run(f"cat {self.LOG}")
+
+    def wait_log(self, text, count=1, seconds=15):
+        self.guest.run(f"for i in $(seq {seconds * 10}); do [ $(grep -c {shlex.quote(text)} {self.LOG}) -ge {count} ] && exit; sleep 0.1; done; exit 1",
+                       seconds + 20)
+
+
+class GuestSwan(GuestDaemon):
+    """What StrongSwan is in a namespace."""
+
+    NAME, LOG = "charon", "/run/charon.log"
+    TIDY = "xfrm state flush\nxfrm policy flush"
+
+    def __init__(self, guest, near):
+        super().__init__(guest, near)
+        self.environment = {}
+
+    @staticmethod
+    def check():
+        require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
+
+    def launch(self):
+        (self.guest.folder / "strongswan.conf").write_text(settings(self.LOG, f"tcp://{MANAGE[1]}:4502", False, EXTRA))
         self.guest.run(f"export STRONGSWAN_CONF=/ctl/strongswan.conf; setsid {CHARON} >/run/charon.out 2>&1 &")
         deadline = time.monotonic() + 60
         while self.ctl("--stats", check=False).returncode != 0:
             assert time.monotonic() < deadline, self.guest.run("cat /run/charon.out /run/charon.log")
             time.sleep(0.1)
-        self.running = self.started = True
 
-    def end(self):
+    def ending(self):
         self.ctl("--terminate", "--ike", "home", "--force", check=False)
+        return ""
 
     def load(self, folder, text, pki=None):
         """Another case's configuration in place of the one before."""
@@ -94,33 +130,33 @@ class GuestSwan:
         assert not check or result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}\n{self.log[-3000:]}"
         return result
 
-    @property
-    def log(self):
-        return self.guest.run("cat /run/charon.log")
-
     def sas(self):
         return self.ctl("--list-sas").stdout
 
-    def wait_log(self, text, count=1, seconds=15):
-        self.guest.run(f"for i in $(seq {seconds * 10}); do [ $(grep -c {shlex.quote(text)} /run/charon.log) -ge {count} ] && exit; sleep 0.1; done; exit 1",
-                       seconds + 20)
-
-    def kill(self):
-        """It answers nothing any more. The next case has it go on, as a start takes seconds."""
-        self.guest.run("pkill -STOP charon")
-        self.running = False
+    @staticmethod
+    def carried(sas):
+        """How many packets went each way."""
+        return [sum(int(n) for n in re.findall(rf"^ +{way} +\w+.*?(\d+) packets", sas, re.M)) for way in ("in", "out")]
 
 
 class GuestSites(Ends, contextlib.AbstractContextManager):
     def __init__(self, folder, world):
         super().__init__(folder, world.near, GuestSpace(world.guest))
-        self.guest, self.swan = world.guest, world.swan
+        self.guest, self.swan = world.guest, world.daemon
         self.streams = world  # it serves them
         self.swan.start()
 
     def start_swan(self, text, pki=None, extra=None):
         self.swan.load(self.folder, text, pki)
         return self.swan
+
+    def in_udp(self):
+        """Whether ESP goes in UDP, as the peer's kernel has it."""
+        states = [state for state in re.split(r"^src ", self.guest.run("ip xfrm state"), flags=re.M) if "proto esp" in state]
+        assert len(states) >= 2, states
+        kinds = {"encap type espinudp" in state for state in states}
+        assert len(kinds) == 1, states
+        return kinds.pop()
 
     def serve_iperf(self, port):
         pass
@@ -136,28 +172,27 @@ class GuestSites(Ends, contextlib.AbstractContextManager):
                 print(f"--- {self.folder.name}\n{self.winze.log[-4000:] if self.winze else ''}\n{self.swan.log[-6000:]}")
             elif both_up and not self.short_lived:
                 found = self.swan.sas()
-                for way in ("in", "out"):
-                    assert sum(int(n) for n in re.findall(rf"^ +{way} +\w+.*?(\d+) packets", found, re.M)) > 0, found
-        if self.swan.running:
-            self.swan.end()
-        left = self.guest.run(": >/run/charon.log; truncate -s 0 /run/iperf3-*.log; ip xfrm state; ip -batch - <<'END'\nxfrm state flush\nxfrm policy flush\n" + FAR_ADDRESSES + "\nEND")
+                assert all(self.swan.carried(found)), found
+        ending = self.swan.ending() if self.swan.running else ""
+        left = self.guest.run(f"{ending}\n: >{self.swan.LOG}; truncate -s 0 /run/iperf3-*.log; ip xfrm state\n"
+                              f"ip -batch - <<'END'\n{FAR_ADDRESSES}\n{self.swan.TIDY}\nEND")
         self.near.batch(addresses(NEAR, INNER_NEAR))
         assert kind is not None or not both_up or not left, left
 
 
 class GuestWorld(contextlib.AbstractContextManager):
-    """The guest, booted, and the namespace before it."""
+    """The guest, booted, and the namespace before it; `kind` is the class of its daemon."""
 
-    def __init__(self, folder):
-        require(os.path.exists(CHARON) and shutil.which("swanctl"), "strongswan-charon or strongswan-swanctl is not installed")
+    def __init__(self, folder, kind):
+        kind.check()
         self.stack = contextlib.ExitStack()
         try:
-            self.near = Space("ikeguest")
+            self.near = Space(f"guest{kind.NAME}")
             self.stack.callback(self.near.close)
             self.guest = LinuxGuest(folder, self.near.name, "wire", "manage")
             self.stack.callback(self.guest.stop)
+            self.daemon = kind(self.guest, self.near)
             self._connect()
-            self.swan = GuestSwan(self.guest, self.near)
         except BaseException:
             self.stack.close()
             raise
@@ -170,7 +205,7 @@ class GuestWorld(contextlib.AbstractContextManager):
         self.guest.run("set -e; for m in ipv6 esp4 esp6 xfrm_user; do modprobe $m; done\n"
                        "ip -batch - <<'END'\nlink set vec0 down\nlink set vec0 name wire\nlink set wire up\n"
                        f"link set vec1 down\nlink set vec1 name manage\nlink set manage up\naddr add {MANAGE[1]}/24 dev manage\n"
-                       f"{FAR_ADDRESSES}\nEND\nsysctl -qw {wire}")
+                       f"{FAR_ADDRESSES}\n{self.daemon.TIDY}\nEND\nsysctl -qw {wire}")
         for port in IPERF_PORTS:
             # It ends itself on some errors.
             self.guest.start(f"while :; do iperf3 -s --forceflush -i 0.2 -p {port} >>/run/iperf3-{port}.log 2>&1; done")

@@ -9,7 +9,7 @@ import nat
 from harness import require
 from ike_cases import Cases, bring_up
 from ike_core import CORE
-from ike_guest import GuestSites, GuestWorld
+from ike_guest import GuestSites, GuestSwan, GuestWorld
 from ike_sites import FAR, NEAR, far_connection, merge, near_connection
 
 CASES = Cases(__file__)
@@ -33,15 +33,6 @@ for esp, role in (("aes256gcm16-x25519-esn", "client"), ("aes128-sha256-x25519-e
 # --- where ESP goes in UDP, and where not ---
 
 
-def in_udp(sites):
-    """What the peer's kernel knows of its SAs."""
-    states = [state for state in re.split(r"^src ", sites.guest.run("ip xfrm state"), flags=re.M) if "proto esp" in state]
-    assert len(states) >= 2, states
-    kinds = {"encap type espinudp" in state for state in states}
-    assert len(kinds) == 1, states
-    return kinds.pop()
-
-
 def used(sites, **ends):
     """Before, during and after new keys by either end."""
     sites.use(**ends)
@@ -57,14 +48,14 @@ def used(sites, **ends):
 def encap_no(sites, role):
     """ESP as protocol 50."""
     bring_up(sites, role, near_connection(encap="no"), far_connection())
-    assert not in_udp(sites)
+    assert not sites.in_udp()
     used(sites)
 
 
 @CASES.both_roles
 def encap_no_by_ipv6(sites, role):
     bring_up(sites, role, near_connection(6, encap="no"), far_connection(6))
-    assert not in_udp(sites)
+    assert not sites.in_udp()
     used(sites)
 
 
@@ -72,14 +63,14 @@ def encap_no_by_ipv6(sites, role):
 def encap_yes(sites, role):
     """The peer is made to believe in a NAT."""
     bring_up(sites, role, near_connection(encap="yes"), far_connection())
-    assert in_udp(sites)
+    assert sites.in_udp()
     used(sites)
 
 
 @CASES.both_roles
 def encap_yes_of_the_peer(sites, role):
     bring_up(sites, role, near_connection(encap="no"), far_connection(encap="yes"))
-    assert in_udp(sites)
+    assert sites.in_udp()
     used(sites)
 
 
@@ -87,7 +78,7 @@ def encap_yes_of_the_peer(sites, role):
 def encap_no_behind_a_nat(sites, role):
     with nat.behind_a_nat(sites):
         bring_up(sites, role, near_connection(local_addrs=None, encap="no"), far_connection())
-        assert in_udp(sites)
+        assert sites.in_udp()
         used(sites)
 
 
@@ -98,7 +89,7 @@ HOSTS = {"children": {"net": {"mode": "transport", "local_ts": None, "remote_ts"
 
 def transport(sites, role, encapsulated, source=NEAR[4], **near):
     bring_up(sites, role, near_connection(**(HOSTS | near)), far_connection(**HOSTS))
-    assert in_udp(sites) == encapsulated
+    assert sites.in_udp() == encapsulated
     assert "mode transport" in sites.guest.run("ip xfrm state") and "TRANSPORT" in sites.swan.sas()
     used(sites, source=source, to=FAR[4])
 
@@ -145,7 +136,7 @@ def transport_that_the_peer_does_not_want(sites, role):
 def world(tmp_path_factory):
     require(os.geteuid() == 0 and os.path.exists("/dev/net/tun"), "not root, or no /dev/net/tun")
     require(shutil.which("iperf3"), "iperf3 is not installed")
-    with GuestWorld(tmp_path_factory.mktemp("guest")) as world:
+    with GuestWorld(tmp_path_factory.mktemp("guest"), GuestSwan) as world:
         yield world
 
 
