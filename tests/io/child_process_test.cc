@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <asio/io_context.hpp>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -24,7 +26,7 @@ struct Fixture {
 
 TEST_CASE("child process: its environment, arguments and end") {
   Fixture f;
-  const std::string file = std::string(std::tmpnam(nullptr)) + ".winze";
+  const std::string file = std::filesystem::temp_directory_path() / ("winze-child-" + std::to_string(::getpid()));
   std::string how;
   // A shell only because it can write variables to a file; quotes and spaces arrive as they are.
   ChildResult result =

@@ -17,11 +17,10 @@ bool is_name_character(std::uint8_t c) {
 std::vector<std::uint8_t> encode_gateway(const Gateway& gateway, Bytes nonce) {
   const Bytes who = gateway.name.empty() ? gateway.address.bytes() : as_bytes(gateway.name);
   const std::size_t size = std::min<std::size_t>(who.size(), 255);
-  std::vector<std::uint8_t> out;
-  out.push_back(!gateway.name.empty() ? kFqdn : gateway.address.is_v4() ? kIpv4 : kIpv6);
-  out.push_back(static_cast<std::uint8_t>(size));
-  out.insert(out.end(), who.begin(), who.begin() + static_cast<std::ptrdiff_t>(size));
-  out.insert(out.end(), nonce.begin(), nonce.end());
+  std::vector<std::uint8_t> out(2 + size + nonce.size());
+  out[0] = !gateway.name.empty() ? kFqdn : gateway.address.is_v4() ? kIpv4 : kIpv6;
+  out[1] = static_cast<std::uint8_t>(size);
+  std::ranges::copy(nonce, std::ranges::copy(who.first(size), out.begin() + 2).out);
   return out;
 }
 

@@ -17,8 +17,9 @@ namespace {
 constexpr std::uint8_t kFixedId = 2;  // PPK_ID_FIXED: opaque bytes
 
 ByteVector ppk_identity(const Ppk& ppk) {
-  ByteVector out{kFixedId};
-  out.insert(out.end(), ppk.id.begin(), ppk.id.end());
+  ByteVector out(1 + ppk.id.size());
+  out[0] = kFixedId;
+  std::ranges::copy(ppk.id, out.begin() + 1);
   return out;
 }
 
