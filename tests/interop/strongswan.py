@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 from harness import PEERS, Running, require
@@ -79,14 +80,21 @@ class StrongSwan:
         if pki is not None:
             pki.copy_to(swanctl)
         (swanctl / "swanctl.conf").write_text(config)
-        text = settings(self.folder / "charon.log", f"unix://{self.folder}/vici", user_space, root=root or "", **options)
+        # By a short path: a socket's has 107 bytes.
+        self.socket = tempfile.TemporaryDirectory(prefix="vici-")
+        self.uri = f"unix://{self.socket.name}/vici"
+        text = settings(self.folder / "charon.log", self.uri, user_space, root=root or "", **options)
         (self.folder / "strongswan.conf").write_text(text)
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
         environment = ["env", *(f"{k}={v}" for k, v in self.environment.items())]
         charon = mounted(root, CHARON, also="mount -t tmpfs tmpfs /run; ")
         self.running = Running(["ip", "netns", "exec", space.name, *environment, *charon], self.folder / "out")
-        self._wait(lambda: (self.folder / "vici").exists() and self.ctl("--stats", check=False).returncode == 0)
-        self.ctl("--load-all", "--noprompt")
+        try:
+            self._wait(lambda: os.path.exists(f"{self.socket.name}/vici") and self.ctl("--stats", check=False).returncode == 0)
+            self.ctl("--load-all", "--noprompt")
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait(self, done, seconds=15):
         deadline = time.monotonic() + seconds
@@ -96,7 +104,7 @@ class StrongSwan:
             time.sleep(0.05)
 
     def ctl(self, *arguments, check=True, timeout=30):
-        command = ["swanctl", *arguments, "--uri", f"unix://{self.folder}/vici"]
+        command = ["swanctl", *arguments, "--uri", self.uri]
         result = subprocess.run(mounted(self.root, *command) if self.root else command, capture_output=True, text=True,
                                 env=os.environ | self.environment, timeout=timeout)
         assert not check or result.returncode == 0, f"{arguments}: {result.stdout}{result.stderr}\n{self.log[-3000:]}"
@@ -114,9 +122,11 @@ class StrongSwan:
         self._wait(lambda: self.log.count(text) >= count, seconds)
 
     def stop(self):
+        self.socket.cleanup()
         return self.running.stop()
 
     def kill(self):
+        self.socket.cleanup()
         self.running.kill()
 
 
