@@ -292,7 +292,6 @@ struct Forward : std::enable_shared_from_this<Forward> {
   void cancel() {
     if (over) return;
     step.cancel();
-    if (metered) metered->stop();
     asio::post(environment.executor, [self = shared_from_this()] { self->end("session", Errc::kAborted); });
   }
 

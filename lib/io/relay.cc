@@ -226,7 +226,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
 
   void cancel() {
     if (!handler) return;
-    for (Direction& d : directions) d.gate.stop();
+    // The gates stop with the rest: a write that is done will still be counted, and so is not to be given back.
     client->abort();
     server->abort();
     asio::post(environment.executor, [self = shared_from_this()] { self->finish(Errc::kAborted); });

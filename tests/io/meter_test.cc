@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <asio/post.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -176,6 +177,27 @@ TEST_CASE("meter: what was booked and did not pass is given back") {
   Bulk rest(sim, m.meter(), Way::kDown);
   sim.run_for(3s);
   CHECK(gone + rest.received == 10'000);
+}
+
+TEST_CASE("meter: what has passed when a relay is cancelled is gone, at whatever step") {
+  for (int steps = 0; steps < 60; ++steps) {
+    CAPTURE(steps);
+    test::Simulator sim(1);
+    Metered m;
+    m.allowance->set_quota(150'000, 0);
+    {
+      Bulk flow(sim, m.meter(), Way::kUp);
+      std::function<void(int)> cancel_after = [&](int left) {
+        if (left == 0) return flow.running.cancel();
+        asio::post(sim.environment().executor, [&, left] { cancel_after(left - 1); });
+      };
+      cancel_after(steps);
+      sim.run_ready();
+    }
+    Bulk rest(sim, m.meter(), Way::kUp);
+    sim.run_for(3s);
+    CHECK(m.traffic->up == 150'000);
+  }
 }
 
 TEST_CASE("meter: datagrams keep a rate whole, and a quota as far as whole ones go") {
