@@ -34,7 +34,10 @@ def package():
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as new:
         new = pathlib.Path(new)
-        fetched = subprocess.run(["apt-get", "download", "libreswan"], cwd=new, capture_output=True, text=True)
+        for command in ["download", "libreswan"], ["update"], ["download", "libreswan"]:
+            fetched = subprocess.run(["apt-get", *command], cwd=new, capture_output=True, text=True)
+            if "download" in command and fetched.returncode == 0:
+                break
         require(fetched.returncode == 0, f"apt-get cannot download libreswan: {fetched.stderr}")
         subprocess.run(["dpkg-deb", "-x", *new.glob("libreswan_*.deb"), new / "files"], check=True)
         (new / "files").rename(folder)
