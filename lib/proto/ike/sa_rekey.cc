@@ -82,8 +82,8 @@ void Sa::rekey_refused(TimePoint now, Active active) {
   retry_later(now, std::move(active.task));
 }
 
-// RFC 7296 section 2.21.3: ends that do not have the same state start over; and RFC 6989 section 2.5: who sends public
-// values that are none is not talked to any more. Only a client can do so without a gap.
+// The peer has keys by now that nobody here has, and ends that do not have the same state start over (RFC 7296 section
+// 2.21.3). Only a client can do so without a gap.
 void Sa::rekey_unusable(TimePoint now, Active active) {
   if (parked(&active) != nullptr || close_when_settled_) return rekey_refused(now, std::move(active));
   if (host_.reauthenticate(now, *this, {path_, std::nullopt}) != nullptr) return;
