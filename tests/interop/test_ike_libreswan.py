@@ -56,9 +56,8 @@ def psk(sites, role):
 
 @both_roles
 def what_either_takes_by_itself(sites, role):
-    """But for PFS, which pluto wants and winze does not."""
     near = near_connection(proposals=None, children={"net": {"esp_proposals": None}})
-    bring_up(sites, role, near, connection(ike=None, esp=None, pfs="no"))
+    bring_up(sites, role, near, connection(ike=None, esp=None))
     used(sites)
 
 
@@ -91,8 +90,7 @@ def invalid_ke(sites, role):
     """The responder wants another group than the one that the initiator sends first."""
     first, both = "aes256gcm16-prfsha256-x25519-ecp384", "aes256gcm16-prfsha256-ecp384"
     near = near_connection(proposals=first if role == "client" else both, children={"net": {"esp_proposals": "aes256gcm16"}})
-    bring_up(sites, role, near, connection(ike="aes_gcm256-sha2_256-dh20" if role == "client" else "aes_gcm256-sha2_256-dh31+dh20",
-                                           pfs="no"))
+    bring_up(sites, role, near, connection(ike="aes_gcm256-sha2_256-dh20" if role == "client" else "aes_gcm256-sha2_256-dh31+dh20"))
     assert "INVALID_KE_PAYLOAD" in sites.swan.log, sites.swan.log
     sites.ping()
 
@@ -166,10 +164,8 @@ def virtual_address_for_pluto(sites):
 # --- keys and ends ---
 
 
-@both_roles
-def rekey_by_either(sites, role):
+def new_keys_by_either(sites):
     """Of child and IKE SAs, and each twice."""
-    bring_up(sites, role, near_connection(), connection())
     with sites.carrying(lost=EARLY):
         for round in (1, 2):
             sites.rekey_near()
@@ -179,6 +175,23 @@ def rekey_by_either(sites, role):
             sites.swan.rekey_ike()
             sites.wait_winze(" rekeyed", round * 4)
     sites.ping()
+
+
+@both_roles
+def rekey_by_either(sites, role):
+    bring_up(sites, role, near_connection(), connection())
+    new_keys_by_either(sites)
+
+
+@both_roles
+def pfs_that_pluto_wants(sites, role):
+    """By default, and winze does not: it offers a group when pluto has refused a rekey without, and at once from then on."""
+    bring_up(sites, role, near_connection(children={"net": {"esp_proposals": "aes256gcm16"}}), connection())
+    refusal = "with encrypted notification NO_PROPOSAL_CHOSEN"
+    before = sites.swan.log.count(refusal)
+    sites.ping()
+    new_keys_by_either(sites)
+    assert sites.swan.log.count(refusal) == before + 1, sites.swan.log
 
 
 @both_roles

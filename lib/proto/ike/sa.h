@@ -275,8 +275,8 @@ class Sa : public Timed {
 
   // --- sa_child.cc
   // `single_pair`: for one address of each end, where the peer takes no more.
-  void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
-                         bool single_pair = false, Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
+  void write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, bool single_pair = false,
+                         Bytes nonce = {}, const KeyExchange* key_exchange = nullptr) const;
   // What a peer that asks for a child SA gets: the child, or an error notify. `only`: that it may be no other's, in a
   // rekey.
   struct ChildAnswer {
@@ -297,8 +297,9 @@ class Sa : public Timed {
   Reason refusal_of(const ChildAnswer& answer, const Contents& contents) const;
   void write_child_answer(PayloadWriter& out, const ChildAnswer& answer, Bytes nonce = {},
                           Bytes public_value = {}) const;
-  // Why the answer to our offer cannot be taken; none: `outcome` says what it is.
-  std::optional<Reason> judge_child_answer(const Contents& contents, const ChildConfig& config, KeyExchangeRule rule,
+  // Why the answer to our offer, with a key exchange of that group or (0) with none, cannot be taken; none: `outcome`
+  // says what it is.
+  std::optional<Reason> judge_child_answer(const Contents& contents, const ChildConfig& config, std::uint16_t group,
                                            ChildOutcome& outcome) const;
   // Tells of a new child (`child` 0), or of another pair for one, which is not sent by before send_by().
   ChildSa* install(TimePoint now, ChildId child, const ChildConfigPtr& config, const ChildOutcome& outcome,
@@ -324,6 +325,7 @@ class Sa : public Timed {
   void on_create_child_request(TimePoint now, const Contents& contents);
   void answer_child_request(TimePoint now, const Contents& contents, ChildSa* old);
   void on_create_child_response(TimePoint now, Active active, const Contents& contents);
+  std::uint16_t group_wanted(const Active& active, const NotifyView& error) const;
   bool repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error);
   void child_refused(TimePoint now, Active active, const NotifyView* error, Reason reason);
   // Our rekey has succeeded: which of the pairs stay, where the peer may have rekeyed too.

@@ -124,7 +124,7 @@ void Sa::write_wishes(PayloadWriter& out) {
   const Handshake& h = *handshake_;
   const Connection& c = *connection_;
   if (!c.request.empty()) write_configuration(out, ConfigurationType::kRequest, wish());
-  if (h.child_spi != 0) write_child_offer(out, *c.children.front(), h.child_spi, KeyExchangeRule::kIgnored);
+  if (h.child_spi != 0) write_child_offer(out, *c.children.front(), h.child_spi);
   if (c.mobike) write_notify(out, notify::kMobikeSupported);
   if (c.resumption) write_notify(out, notify::kTicketRequest);
   write_ppk(out);
@@ -205,7 +205,7 @@ void Sa::finish_opening(TimePoint now, const Contents& contents) {
   if (h.child_spi != 0) {
     const ChildConfigPtr config = connection_->children.front();
     ChildOutcome outcome{.spi_in = h.child_spi, .initiator = true};
-    std::optional<Reason> refused = judge_child_answer(contents, *config, KeyExchangeRule::kIgnored, outcome);
+    std::optional<Reason> refused = judge_child_answer(contents, *config, id::kNoKeyExchange, outcome);
     if (!refused) {
       install(now, {}, config, outcome, {}, h.nonce_i, h.nonce_r);
     } else {

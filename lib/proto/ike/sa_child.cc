@@ -16,6 +16,22 @@ ProposalList without_groups(ProposalList proposals) {
   return proposals;
 }
 
+// What is offered with a key exchange of that group, or (0) with none. Where it is not for the configuration that there
+// is one, but for the peer, all proposals have one.
+ProposalList offer_of(const ChildConfig& config, std::uint16_t group) {
+  if (group == id::kNoKeyExchange) return without_groups(config.proposals);
+  ProposalList proposals = config.proposals;
+  if (first_group(config) != id::kNoKeyExchange) return proposals;
+  const Transform none{TransformType::kKeyExchange, id::kNoKeyExchange, 0};
+  for (Proposal& proposal : proposals) {
+    std::erase(proposal.transforms, none);
+    if (proposal.find(TransformType::kKeyExchange) != nullptr) continue;
+    proposal.transforms.push_back({TransformType::kKeyExchange, group, 0});
+    std::ranges::stable_sort(proposal.transforms, {}, &Transform::type);
+  }
+  return proposals;
+}
+
 bool takes_transport(const Contents& contents, const ChildConfig& config) {
   return config.mode == esp::Mode::kTransport && contents.has(notify::kUseTransportMode);
 }
@@ -30,6 +46,12 @@ void set_host(Selectors& selectors, const IpAddress& address) {
 }
 
 }  // namespace
+
+std::uint16_t first_group(const ChildConfig& config) noexcept {
+  if (config.proposals.empty()) return id::kNoKeyExchange;
+  const Transform* const group = config.proposals.front().find(TransformType::kKeyExchange);
+  return group != nullptr ? group->id : id::kNoKeyExchange;
+}
 
 // --- What each end wants
 
@@ -72,16 +94,15 @@ esp::Encapsulation Sa::encapsulation(const ChildSa& child) const {
 
 // --- Offers and answers
 
-void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, KeyExchangeRule rule,
-                           bool single_pair, Bytes nonce, const KeyExchange* key_exchange) const {
+void Sa::write_child_offer(PayloadWriter& out, const ChildConfig& config, std::uint32_t spi, bool single_pair,
+                           Bytes nonce, const KeyExchange* key_exchange) const {
   std::uint8_t bytes[4];
   store_u32(bytes, spi);
-  const bool none = rule == KeyExchangeRule::kIgnored || key_exchange == nullptr;
-  write_sa(out, none ? without_groups(config.proposals) : config.proposals, bytes);
+  const std::uint16_t group =
+      key_exchange != nullptr ? static_cast<std::uint16_t>(key_exchange->method()) : id::kNoKeyExchange;
+  write_sa(out, offer_of(config, group), bytes);
   if (!nonce.empty()) out.add(PayloadType::kNonce, nonce);
-  if (!none) {
-    write_key_exchange(out, static_cast<std::uint16_t>(key_exchange->method()), key_exchange->public_value());
-  }
+  if (key_exchange != nullptr) write_key_exchange(out, group, key_exchange->public_value());
   ip::SelectorPair offered{local_selectors(config), remote_selectors(config)};
   if (single_pair) offered = first_pair(offered);
   write_selectors(out, PayloadType::kTsInitiator, offered.local);
@@ -200,7 +221,7 @@ Reason Sa::refusal_of(const ChildAnswer& answer, const Contents& contents) const
   return why;
 }
 
-std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const ChildConfig& config, KeyExchangeRule rule,
+std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const ChildConfig& config, std::uint16_t group,
                                              ChildOutcome& outcome) const {
   if (const NotifyView* error = contents.error()) {
     const Cause cause = error->type == notify::kNoProposalChosen         ? Cause::kNoProposal
@@ -217,7 +238,8 @@ std::optional<Reason> Sa::judge_child_answer(const Contents& contents, const Chi
   }
   std::size_t index = 0;
   const ProposalList answered = contents.offered();
-  auto chosen = choose(config.proposals, answered, rule, index);
+  const auto rule = group != id::kNoKeyExchange ? KeyExchangeRule::kOptional : KeyExchangeRule::kIgnored;
+  auto chosen = choose(offer_of(config, group), answered, rule, index);
   const std::size_t transforms = answered[0].transforms.size();
   const std::uint32_t spi = load_u32(contents.offers[0].spi.data());
   if (!chosen || chosen->transforms.size() < transforms || spi < esp::kFirstSpi) {
@@ -289,6 +311,7 @@ ChildSa* Sa::install(TimePoint now, ChildId child_id, const ChildConfigPtr& conf
   pair->spi_out = outcome.spi_out;
   pair->config = config;
   pair->transport = outcome.transport;
+  if (const Transform* const group = outcome.proposal.find(TransformType::kKeyExchange)) pair->group = group->id;
   pair->rekey_at = config->rekey_time <= Duration::zero()
                        ? kNever
                        : now + config->rekey_time - jitter(std::min(config->rand_time, config->rekey_time / 2));

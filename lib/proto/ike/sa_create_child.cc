@@ -21,9 +21,8 @@ void Sa::send_create_child(TimePoint now, Task task) {
   if (task.kind == Task::Kind::kRekeyChild && (old == nullptr || old->state != ChildSa::State::kUp)) return;
   if (old != nullptr && put_off(now, *old, task)) return;
   auto active = std::make_unique<Active>();
-  const Transform* group = nullptr;
-  if (!config.proposals.empty()) group = config.proposals.front().find(TransformType::kKeyExchange);
-  active->group = task.group != 0 ? task.group : group != nullptr ? group->id : std::uint16_t{0};
+  active->group = task.group != 0 ? task.group : first_group(config);
+  if (active->group == 0 && old != nullptr) active->group = old->group;
   if (active->group != 0) {
     auto exchange = KeyExchange::create(static_cast<KeyExchangeMethod>(active->group), host_.random);
     if (exchange.ok()) active->key_exchange = *std::move(exchange);
@@ -38,10 +37,21 @@ void Sa::send_create_child(TimePoint now, Task task) {
     store_u32(spi, old->spi_in);
     write_notify(out, notify::kRekeySa, {}, Protocol::kEsp, spi);
   }
-  write_child_offer(out, config, active->child_spi, KeyExchangeRule::kOptional, task.single_pair, active->nonce,
-                    active->key_exchange.get());
+  write_child_offer(out, config, active->child_spi, task.single_pair, active->nonce, active->key_exchange.get());
   active_ = std::move(active);
   send_request(now, std::move(task), Exchange::kCreateChild, out.first(), inner.span());
+}
+
+// The group that the peer may take the same offer with; 0: none. One that wants PFS refuses an offer without.
+std::uint16_t Sa::group_wanted(const Active& active, const NotifyView& error) const {
+  const bool without = active.group == 0;
+  if (error.type == notify::kNoProposalChosen) return without ? proposal_.find(TransformType::kKeyExchange)->id : 0;
+  if (error.type != notify::kInvalidKePayload || error.data.size() != 2) return 0;
+  const Transform wanted{TransformType::kKeyExchange, load_u16(error.data.data()), 0};
+  const auto has_it = [&](const Proposal& proposal) { return proposal.has(wanted); };
+  const bool takes = std::ranges::any_of(active.task.config->proposals, has_it) ||
+                     (without && std::ranges::any_of(connection_->proposals, has_it));
+  return takes ? wanted.id : 0;
 }
 
 bool Sa::repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error) {
@@ -50,13 +60,8 @@ bool Sa::repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error
     send_create_child(now, std::move(active.task));
     return true;
   }
-  if (error.type != notify::kInvalidKePayload || error.data.size() != 2) return false;
-  const std::uint16_t group = load_u16(error.data.data());
-  const Transform wanted{TransformType::kKeyExchange, group, 0};
-  const auto& proposals = active.task.config->proposals;
-  if (group == active.group || !std::ranges::any_of(proposals, [&](const Proposal& p) { return p.has(wanted); })) {
-    return false;
-  }
+  const std::uint16_t group = group_wanted(active, error);
+  if (group == 0 || group == active.group) return false;
   active.task.group = group;
   send_create_child(now, std::move(active.task));
   return true;
@@ -65,12 +70,12 @@ bool Sa::repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error
 void Sa::on_create_child_response(TimePoint now, Active active, const Contents& contents) {
   ChildOutcome outcome{.spi_in = active.child_spi, .initiator = true};
   const ChildConfigPtr config = active.task.config;
-  const bool exchanged = active.key_exchange != nullptr;
+  const std::uint16_t group = active.key_exchange != nullptr ? active.group : id::kNoKeyExchange;
   const NotifyView* const error = contents.error();
   if (error != nullptr) give_up_spi(active.child_spi);
-  if (error != nullptr && repeat_as_wanted(now, active, *error)) return;
-  std::optional<Reason> refused = judge_child_answer(
-      contents, *config, exchanged ? KeyExchangeRule::kOptional : KeyExchangeRule::kIgnored, outcome);
+  // Where the peer has rekeyed it meanwhile, that settles it.
+  if (error != nullptr && !active.crossing && repeat_as_wanted(now, active, *error)) return;
+  std::optional<Reason> refused = judge_child_answer(contents, *config, group, outcome);
   if (refused) return child_refused(now, std::move(active), error, *std::move(refused));
   Secret shared;
   const bool answered = outcome.proposal.find(TransformType::kKeyExchange) != nullptr;

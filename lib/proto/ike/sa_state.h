@@ -33,7 +33,8 @@ struct ChildSa {
   std::uint32_t spi_in = 0, spi_out = 0;
   ChildConfigPtr config;
   bool transport = false;
-  bool sends = false;  // it is the one that is sent by
+  std::uint16_t group = 0;  // of the key exchange that made it; 0: none
+  bool sends = false;       // it is the one that is sent by
   TimePoint rekey_at = kNever, expire_at = kNever, idle_at = kNever;
   // Of a pair that the peer made in a rekey: sent by once the old one is gone (RFC 7296 section 2.8).
   std::unique_ptr<esp::SaConfig> waiting_outbound;
@@ -229,6 +230,9 @@ struct Fragments {
   std::size_t bytes = 0;
   std::vector<std::pair<std::uint16_t, ByteVector>> parts;
 };
+
+// Of the key exchange that a child's offer begins with; 0: none.
+std::uint16_t first_group(const ChildConfig& config) noexcept;
 
 bool has_rounds(const Connection& connection) noexcept;  // of authentication, more than one
 const LocalAuth& last_own_round(const Connection& connection) noexcept;

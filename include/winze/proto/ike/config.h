@@ -76,6 +76,7 @@ struct ChildConfig {
   std::string name;
   Traffic local{.dynamic = true}, remote{.dynamic = true};
   esp::Mode mode = esp::Mode::kTunnel;  // kTransport falls back to kTunnel when the peer does not take it
+  // Without a group, what rekeys it has none, but where the peer wants one (PFS): then that of the IKE SA.
   ProposalList proposals = default_proposals(Protocol::kEsp);
   // A child SA is made anew after rekey_time less a random part of rand_time, and is gone after life_time.
   Duration rekey_time{std::chrono::hours(1)};
