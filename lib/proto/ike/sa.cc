@@ -9,9 +9,9 @@ namespace {
 constexpr Duration kLinger{std::chrono::seconds(30)};
 // A peer that rekeyed the IKE SA is given so long to delete the old one.
 constexpr Duration kRekeyedLinger{std::chrono::seconds(60)};
-// After TEMPORARY_FAILURE (RFC 7296 section 2.25: not at once).
+// After TEMPORARY_FAILURE (RFC 7296 section 2.25: not at once). Who is refused more often waits longer.
 constexpr Duration kRetryPause{std::chrono::seconds(1)};
-constexpr unsigned kMostAttempts = 10;
+constexpr unsigned kShortPauses = 5, kMostDoublings = 5;
 
 // The kind of answer that stands beside each question (event.h).
 bool fits(Asked asked, const Answer& answer) {
@@ -128,8 +128,10 @@ void Sa::start(TimePoint now, Task task) {
 }
 
 void Sa::retry_later(TimePoint now, Task task) {
-  if (++task.attempts > kMostAttempts) return;
-  task.not_before = now + kRetryPause + jitter(kRetryPause);
+  ++task.attempts;
+  const unsigned doublings = std::clamp(task.attempts, kShortPauses, kShortPauses + kMostDoublings) - kShortPauses;
+  const Duration pause = kRetryPause * (1u << doublings);
+  task.not_before = now + pause + jitter(pause);
   queue(std::move(task));
 }
 
@@ -393,7 +395,7 @@ void Sa::on_child_time(TimePoint now) {
     // The peer has its own clock: it is told, so that both ends forget the pair.
     if (child->state != ChildSa::State::kDeleting && state_ == State::kUp) {
       child->state = ChildSa::State::kDeleting;
-      queue({.kind = Task::Kind::kDeleteChild, .spi = spi});
+      queue({.kind = Task::Kind::kDeleteChild, .spi = spi, .cause = Cause::kExpired});
     }
   }
 }

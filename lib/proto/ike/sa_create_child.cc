@@ -8,6 +8,7 @@ namespace winze::ike {
 namespace {
 
 constexpr std::size_t kNonceSize = 32;
+constexpr unsigned kMostAttempts = 10;  // for a new child; a rekey is tried for as long as the pair lives
 
 Bytes lower_of(Bytes a, Bytes b) { return std::ranges::lexicographical_compare(a, b) ? a : b; }
 
@@ -168,7 +169,7 @@ void Sa::child_refused(TimePoint now, Active active, const NotifyView* error, Re
   // The peer takes it for made.
   if (error == nullptr) queue({.kind = Task::Kind::kDeleteChild, .spi = active.child_spi, .unmade = true});
   if (active.task.kind == Task::Kind::kCreateChild) {
-    if ((type == notify::kTemporaryFailure || type == notify::kStateNotFound) && active.task.attempts < 10)
+    if ((type == notify::kTemporaryFailure || type == notify::kStateNotFound) && active.task.attempts < kMostAttempts)
       return retry_later(now, std::move(active.task));
     host_.tell(ChildRefused{id, active.task.config, std::move(why)});
     return;
