@@ -1,6 +1,7 @@
 #include "winze/config/swanctl.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -594,7 +595,7 @@ TEST_CASE("files are included where they are named") {
 }
 
 TEST_CASE("a file's folder is the directory of its certificates") {
-  const auto folder = std::filesystem::temp_directory_path() / "winze-swanctl-test";
+  const auto folder = std::filesystem::temp_directory_path() / ("winze-swanctl-" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder / "conf.d");
   std::ofstream(folder / "swanctl.conf") << "include conf.d/*.conf\ninclude none/*.conf\n";
   std::ofstream(folder / "conf.d" / "one.conf") << "connections { one { } }";

@@ -103,7 +103,7 @@ struct SilentPort {
 TEST_CASE("dial: a refused address gives way to the next at once") {
   Fixture f;
   const ListenerPtr listener = f.listen("127.0.0.1");
-  const auto result = f.dial({"::1", "127.0.0.1"}, listener->local().port, {.attempt_delay = 30s});
+  const auto result = f.dial({"127.0.0.2", "127.0.0.1"}, listener->local().port, {.attempt_delay = 30s});
   CHECK_FALSE(result.error);
   CHECK(result.remote.address == *IpAddress::parse("127.0.0.1"));
   CHECK(result.took < 10s);
@@ -121,13 +121,14 @@ TEST_CASE("dial: beside a silent address the next is tried after the attempt del
 
 TEST_CASE("dial: the preferred family goes first, and one family may be excluded") {
   Fixture f;
-  const ListenerPtr v4 = f.listen("127.0.0.1");
-  const ListenerPtr v6 = f.listen("::1", v4->local().port);
-  const std::uint16_t port = v4->local().port;
-  CHECK(f.dial({"127.0.0.1", "::1"}, port, {.prefer_v6 = true}).remote.address.is_v6());
-  CHECK(f.dial({"::1", "127.0.0.1"}, port, {.prefer_v6 = false}).remote.address.is_v4());
-  CHECK(f.dial({"::1", "127.0.0.1"}, port, {.family = TcpDialOptions::Family::kV4}).remote.address.is_v4());
-  CHECK(f.dial({"127.0.0.1"}, port, {.family = TcpDialOptions::Family::kV6}).error == Errc::kUnresolved);
+  const ListenerPtr v6 = f.listen("::1");
+  const std::uint16_t port = v6->local().port;
+  // At 127.0.0.1 another program, or a connection, may have this port.
+  const ListenerPtr v4 = f.listen("127.0.0.3", port);
+  CHECK(f.dial({"127.0.0.3", "::1"}, port, {.prefer_v6 = true}).remote.address.is_v6());
+  CHECK(f.dial({"::1", "127.0.0.3"}, port, {.prefer_v6 = false}).remote.address.is_v4());
+  CHECK(f.dial({"::1", "127.0.0.3"}, port, {.family = TcpDialOptions::Family::kV4}).remote.address.is_v4());
+  CHECK(f.dial({"127.0.0.3"}, port, {.family = TcpDialOptions::Family::kV6}).error == Errc::kUnresolved);
 }
 
 TEST_CASE("dial: all addresses silent is a time-out, an unknown name kUnresolved") {
