@@ -226,7 +226,7 @@ struct Loopback {
   }
   template <typename Done>
   void run_until(Done done) {
-    const auto deadline = std::chrono::steady_clock::now() + 5s;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
     while (!done() && std::chrono::steady_clock::now() < deadline) {
       context.restart();
       context.run_for(5ms);

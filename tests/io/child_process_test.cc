@@ -37,7 +37,7 @@ TEST_CASE("child process: its environment, arguments and end") {
                   [&](std::string_view text) { how = text; });
   REQUIRE(result.failure.empty());
   CHECK(how.empty());
-  f.context.run_for(10s);
+  f.context.run_for(30s);
   CHECK(how == "ended with status 3");
   std::ifstream in(file);
   CHECK(std::string(std::istreambuf_iterator<char>(in), {}) == "x;y=\"z\"|a 'b' $c");

@@ -63,7 +63,7 @@ TEST_CASE("udp: batches arrive whole, in order, with their source, whatever the 
         });
       };
       receive();
-      f.context.run_for(std::chrono::seconds(5));
+      f.context.run_for(std::chrono::seconds(30));
       CHECK(got == sizes);
     }
   }
@@ -85,7 +85,7 @@ TEST_CASE("udp: a socket of both families talks to IPv4, and tells its address a
     traffic_class = received[0].traffic_class;
     f.context.stop();
   });
-  f.context.run_for(std::chrono::seconds(5));
+  f.context.run_for(std::chrono::seconds(30));
   CHECK(text == "hello");
   CHECK(traffic_class == 0x2a);
   CHECK(from == Destination("127.0.0.1", both.local.port, Network::kUdp));
@@ -113,7 +113,7 @@ TEST_CASE("udp: a datagram tells where it came to, and may say where it comes fr
       from = received[0].peer;
       f.context.stop();
     });
-    f.context.run_for(std::chrono::seconds(5));
+    f.context.run_for(std::chrono::seconds(30));
     CHECK(local == at.address);
     CHECK(from == Destination(at, Network::kUdp));
   }
@@ -150,7 +150,7 @@ TEST_CASE("udp: sockets that share a port get what is steered to them") {
     f.context.restart();
     f.context.run_for(std::chrono::milliseconds(20));
   }
-  for (int i = 0; i < 500 && got[0].size() + got[1].size() + got[2].size() < std::size(texts); ++i) {
+  for (int i = 0; i < 3000 && got[0].size() + got[1].size() + got[2].size() < std::size(texts); ++i) {
     f.context.restart();
     f.context.run_for(std::chrono::milliseconds(10));
   }
@@ -199,7 +199,7 @@ TEST_CASE("udp: one batch to many peers, in order, without those that cannot be 
   };
   for (std::size_t i = 0; i < peers.size(); ++i) receive(i);
   const std::vector<std::string> wanted(20, "012");
-  for (int i = 0; i < 500 && got != wanted; ++i) {
+  for (int i = 0; i < 3000 && got != wanted; ++i) {
     f.context.restart();
     f.context.run_for(std::chrono::milliseconds(10));
   }
@@ -217,13 +217,12 @@ TEST_CASE("udp: names and nobody's ports are no failure; close cancels; one rece
   std::error_code first, second, third;
   socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { first = error; });
   socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { second = error; });
-  f.context.run_for(std::chrono::milliseconds(50));
+  while (!second) f.context.run_one();
   CHECK(second == Errc::kBusy);
   CHECK_FALSE(first);
   socket.conduit->close();
   socket.conduit->receive([&](std::error_code error, std::span<Datagram>) { third = error; });
-  f.context.restart();
-  f.context.run_for(std::chrono::milliseconds(50));
+  while (!first || !third) f.context.run_one();
   CHECK(first == Errc::kAborted);
   CHECK(third == Errc::kClosed);
 }

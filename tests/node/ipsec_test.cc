@@ -83,7 +83,7 @@ struct End {
 
 struct World {
   template <typename F>
-  bool until(F done, Duration limit = 10s) {
+  bool until(F done, Duration limit = 30s) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {
       if (std::chrono::steady_clock::now() > end) return false;

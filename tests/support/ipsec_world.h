@@ -101,7 +101,7 @@ struct World {
   Environment& environment = system;
 
   template <typename F>
-  bool until(F done, Duration limit = std::chrono::seconds(10)) {
+  bool until(F done, Duration limit = std::chrono::seconds(30)) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {
       if (std::chrono::steady_clock::now() > end) return false;

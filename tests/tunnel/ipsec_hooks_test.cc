@@ -169,23 +169,27 @@ TEST_CASE("a question that nobody answers is refused") {
 TEST_CASE("an answer that comes twice, after its question has ended, or after its host has gone does nothing") {
   World world;
   Completions waiting;
-  IpsecHost::Hooks hooks;
-  hooks.authorize = [&](const ike::AskAuthorize&, IpsecHost::Completion done) { waiting.push_back(std::move(done)); };
+  const auto asking = [&] {
+    IpsecHost::Hooks hooks;
+    hooks.authorize = [&](const ike::AskAuthorize&, IpsecHost::Completion done) { waiting.push_back(std::move(done)); };
+    return hooks;
+  };
   auto served = gateway_connection();
   served->ask_authorize = true;
-  IpsecHostOptions options = serving(served);
-  options.engine.half_open_timeout = 200ms;
-  auto gateway = std::make_unique<Site>(world.environment, std::move(options), std::move(hooks));
   Site site(world.environment, {.port = 0, .nat_port = 0});
-  const Endpoint at = gateway->host->nat_local();
 
-  REQUIRE(site.host->connect(client_connection(), at).ok());
+  IpsecHostOptions impatient = serving(served);
+  impatient.engine.half_open_timeout = 1s;
+  Site hasty(world.environment, std::move(impatient), asking());
+  REQUIRE(site.host->connect(client_connection(), hasty.host->nat_local()).ok());
   REQUIRE(world.until([&] { return waiting.size() == 1; }));
-  REQUIRE(world.until([&] { return !gateway->closed.empty(); }));
+  REQUIRE(world.until([&] { return !hasty.closed.empty(); }));
   waiting[0](ike::Allow{});
   (void)world.until([] { return false; }, 50ms);
-  CHECK(gateway->ups.empty());
+  CHECK(hasty.ups.empty());
 
+  auto gateway = std::make_unique<Site>(world.environment, serving(served), asking());
+  const Endpoint at = gateway->host->nat_local();
   REQUIRE(site.host->connect(client_connection(), at).ok());
   REQUIRE(world.until([&] { return waiting.size() >= 2; }));
   waiting.back()(ike::Allow{});

@@ -75,9 +75,9 @@ TEST_CASE("a client moves: a child in transport mode is for the hosts' own traff
   const auto talk = [&](const char* address) {
     CAPTURE(address);
     client.send(test::packet(address, "127.0.0.1", "there"));
-    CHECK(world.until([&] { return !gateway.received.empty(); }, 2s));
+    CHECK(world.until([&] { return !gateway.received.empty(); }));
     gateway.send(test::packet("127.0.0.1", address, "back"));
-    CHECK(world.until([&] { return !client.received.empty(); }, 2s));
+    CHECK(world.until([&] { return !client.received.empty(); }));
     gateway.received.clear();
     client.received.clear();
   };

@@ -41,7 +41,7 @@ struct Fixture {
       context.stop();
     });
     context.restart();
-    context.run_for(std::chrono::seconds(5));
+    context.run_for(std::chrono::seconds(30));
     return out;
   }
 };
