@@ -378,7 +378,10 @@ struct Thread {
   // The other may need what is opened here until it has finished too.
   void finish() {
     if (!std::exchange(finished, true)) --running;
-    if (running == 0) return work.reset();
+    if (running == 0) {
+      associations.stop();  // or what is kept would hold the loop for its minute
+      return work.reset();
+    }
     timer->arm(environment.clock.now() + 1ms, [this] { finish(); });
   }
 
