@@ -50,10 +50,12 @@ cmake --build --preset release
 echo "== unit tests"
 log=$(mktemp)
 trap 'rm -rf "$log" "${consumer:-}"' EXIT
-ctest --preset release 2>&1 | tee "$log" || true
+bash tests/unit.sh release | tee "$log" || true
 count=$(sed -n 's/^\([0-9]*\)% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\2 \3/p' "$log")
 read -r unit_failed unit_all <<<"${count:-1 1}"
 passed=$((passed + unit_all - unit_failed)) failed=$((failed + unit_failed))
+failed_at_first=$(sed -n '/^== failed at first: /,$p' "$log")
+again=$(grep -c '^== failed at first: ' "$log" || true)
 
 if [ -z "$fast" ]; then
   step "includes follow the arrows" python3 tests/arrows.py
@@ -74,9 +76,10 @@ if [ -n "$peers" ]; then
   tally() { grep -oE "[0-9]+ $1" "$log" | tail -n 1 | grep -oE '[0-9]+' || echo 0; }
   interop_failed=$(($(tally failed) + $(tally error)))
   if ! grep -qE '[0-9]+ passed' "$log"; then interop_failed=$((interop_failed + 1)); fi
-  passed=$((passed + $(tally passed))) failed=$((failed + interop_failed)) again=$(tally rerun)
+  passed=$((passed + $(tally passed))) failed=$((failed + interop_failed)) again=$((again + $(tally rerun)))
 fi
 
+if [ -n "$failed_at_first" ]; then printf '\n%s\n' "$failed_at_first"; fi
 echo
-echo "$passed passed, $failed failed${again:+, $again run a second time}"
+echo "$passed passed, $failed failed, $again run a second time"
 [ "$failed" = 0 ]
