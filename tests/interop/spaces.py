@@ -64,6 +64,12 @@ class Space:
     def run(self, *command, check=True):
         return sh("ip", "netns", "exec", self.name, *command, check=check)
 
+    def wait_listening(self, port, seconds=15):
+        deadline = time.monotonic() + seconds
+        while not self.run("ss", "-Hltn", f"sport = :{port}"):
+            assert time.monotonic() < deadline, f"nothing listens on {port}"
+            time.sleep(0.05)
+
     def start(self, log, *command):
         return Running(["ip", "netns", "exec", self.name, *map(str, command)], log)
 

@@ -37,7 +37,7 @@ def test_winze_and_winze(spaces, tmp_path, outer, extra):
         mtu = int(a.log.split("inner MTU ")[1].split()[0])
         near.run("ping", "-c", "1", "-M", "do", "-s", str(mtu - 28), "-W", "5", "10.10.0.2")
         server = subprocess.Popen(["ip", "netns", "exec", far.name, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-        time.sleep(0.5)
+        far.wait_listening(5201)
         near.run("iperf3", "-c", "10.10.0.2", "-n", "50M")
         near.run("true")
         server.wait(10)

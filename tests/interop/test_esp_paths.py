@@ -20,14 +20,10 @@ def wait_for(what, seconds=10):
         time.sleep(0.05)
 
 
-def listens(space, port):
-    return space.run("ss", "-Hltn", f"sport = :{port}") != ""
-
-
 def transfer(near, far, *arguments, size="30M", to="10.10.0.2"):
     require(shutil.which("iperf3"), "iperf3 is not installed")
     server = subprocess.Popen(["ip", "netns", "exec", far.name, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-    wait_for(lambda: listens(far, 5201))
+    far.wait_listening(5201)
     near.run("iperf3", "-c", to, "-n", size, *arguments)
     server.wait(10)
 
@@ -75,7 +71,7 @@ def test_through_a_proxy_chain(spaces, tmp_path, maker, kind):
     chain = tmp_path / "chain.json"
     chain.write_text(json.dumps(client([], vless_out(8443, kind, "192.0.2.2"))))
     with running(server):
-        wait_for(lambda: listens(far, 8443))
+        far.wait_listening(8443)
         b = far.tunnel(tmp_path, "far.log", "gcm-256", True, "--tcp", "--local", "127.0.0.1:4500", "--address", INNER[1])
         a = near.tunnel(tmp_path, "near.log", "gcm-256", False, "--chain", str(chain), "--peer", "127.0.0.1:4500",
                         "--address", INNER[0])

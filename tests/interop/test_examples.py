@@ -1,11 +1,11 @@
 """The small example programs do what they say."""
 import json
 import subprocess
-import time
 
 import pytest
 
-from harness import BIN, HOST, SIGTERM, TLS, UUID, Running, curl, fetch_sha256, free_port, vless_server, wait_port
+from harness import (BIN, HOST, SIGTERM, TLS, UUID, Running, curl, fetch_sha256, free_port, vless_server,
+                     wait_port, wait_text)
 
 
 def test_xor_layer():
@@ -50,7 +50,7 @@ def test_log_as_json_lines(stage, origin):
               "outbounds": [{"tag": "direct", "protocol": "freedom"}]}
     process = stage.start("winze", config, [port], arguments=("--log-format", "json", "--log-level", "info"))
     assert curl("-x", f"socks5h://{HOST}:{port}", f"http://{HOST}:{origin.port}/1k.bin").returncode == 0
-    time.sleep(0.3)
+    wait_text(process, f'"to":"{HOST}:{origin.port}"')
     lines = [json.loads(line) for line in process.log.splitlines()]
     record = next(line for line in lines if line.get("to") == f"{HOST}:{origin.port}")
     assert record["inbound"] == "in" and record["outbound"] == "direct"

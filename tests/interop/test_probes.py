@@ -79,11 +79,12 @@ class Recorder:
 
     def take(self):
         connection, _ = self.listener.accept()
-        connection.settimeout(0.5)
+        connection.settimeout(10)
         data = b""
         try:
             while piece := connection.recv(65536):
                 data += piece
+                connection.settimeout(0.5)
         except TimeoutError:
             pass
         connection.close()

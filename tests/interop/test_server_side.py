@@ -74,8 +74,7 @@ def test_proxy_protocol_is_read(stage, origin):
         assert s.recv(10) == b"\x05\x00"
         s.sendall(b"\x05\x01\x00\x01\x7f\0\0\x01" + origin.port.to_bytes(2, "big"))
         assert s.recv(10)[:2] == b"\x05\x00"
-    time.sleep(0.3)
-    assert "from=192.0.2.7:4711" in process.log
+    wait_text(process, "from=192.0.2.7:4711")
 
 
 def test_websocket_strangers_get_404(stage):
@@ -98,8 +97,15 @@ def test_bad_certificates_are_refused_with_the_reason(stage, origin, extra, reas
     stage.start("winze", vless_server(port, "tls", **server_extra), [port])
     process = stage.start("winze", client([listener("socks", socks)], vless_out(port, "tls", **client_extra)), [socks])
     assert curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin").returncode != 0
-    time.sleep(0.2)
-    assert reason in process.log
+    wait_text(process, reason)
+
+
+def wait_begun(file, seconds=15):
+    """Until some of a download is there."""
+    deadline = time.monotonic() + seconds
+    while not file.exists() or file.stat().st_size == 0:
+        assert time.monotonic() < deadline, "nothing comes"
+        time.sleep(0.02)
 
 
 def test_sigterm_drains(stage, origin, hashes):
@@ -108,11 +114,12 @@ def test_sigterm_drains(stage, origin, hashes):
                           arguments=("--grace", "30"))
     transfer = subprocess.Popen(["curl", "-sS", "--limit-rate", "40M", "-o", str(stage.folder / "got"), "-x",
                                  f"socks5h://{HOST}:{port}", f"http://{HOST}:{origin.port}/64m.bin"])
-    time.sleep(0.5)
+    wait_begun(stage.folder / "got")
     process.signal(SIGTERM)
-    time.sleep(0.3)
     with pytest.raises(OSError):
-        socket.create_connection((HOST, port), 1).close()
+        for _ in range(100):
+            socket.create_connection((HOST, port), 1).close()
+            time.sleep(0.02)
     assert transfer.wait(30) == 0
     assert process.process.wait(10) == 0
     assert fetch_sha256((stage.folder / "got").as_uri()) == hashes["64m.bin"]
@@ -173,13 +180,11 @@ def test_sighup_reads_certificates_again(stage, origin, hashes):
     assert certificate_name(port) == "a"
     transfer = subprocess.Popen(["curl", "-sS", "--limit-rate", "40M", "-o", str(stage.folder / "got"), "-x",
                                  f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/64m.bin"])
-    time.sleep(0.3)
+    wait_begun(stage.folder / "got")
     for suffix in ("pem", "key"):
         shutil.copy(TLS / f"b.{suffix}", stage.folder / f"now.{suffix}")
     process.signal(SIGHUP)
-    deadline = time.monotonic() + 5
-    while "certificates read again" not in process.log and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_text(process, "certificates read again")
     assert certificate_name(port) == "b"
     assert transfer.wait(30) == 0
     assert fetch_sha256((stage.folder / "got").as_uri()) == hashes["64m.bin"]
@@ -214,8 +219,6 @@ def test_ends_in_order_when_the_client_has_gone(stage, origin):
     process = stage.start("winze", server, [port], "server")
     stage.start("winze", outbound, [socks], "client")
     assert curl("-x", f"socks5h://{HOST}:{socks}", f"http://{HOST}:{origin.port}/1k.bin").returncode == 0
-    deadline = time.monotonic() + 5
-    while "user=peer@example" not in process.log and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_text(process, "user=peer@example")
     record = [line for line in process.log.splitlines() if "user=peer@example" in line]
     assert record and "failed" not in record[0]

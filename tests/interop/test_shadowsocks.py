@@ -256,8 +256,10 @@ def test_a_plugin_lives_as_long_as_we_do(stage, origin, hashes):
     other = start_with_plugin(stage, "winze", "server", free_port(), OBFS["server"])
     (third,) = children_of(other.pid)
     other.kill()
-    time.sleep(0.5)
-    assert not is_alive(third)
+    deadline = time.monotonic() + 10
+    while is_alive(third):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_plugin_that_is_not_there(stage):
@@ -336,11 +338,12 @@ def record_request(stage, method):
     asked = []
 
     def keep(s):
-        s.settimeout(0.5)
+        s.settimeout(10)
         data = b""
         try:
             while piece := s.recv(65536):
                 data += piece
+                s.settimeout(0.5)
         except (TimeoutError, ConnectionResetError):
             pass
         asked.append(data)
@@ -352,7 +355,7 @@ def record_request(stage, method):
     process = stage.start("winze", config, [door])
 
     def wait_for(count):
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 15
         while len(asked) < count and time.monotonic() < deadline:
             time.sleep(0.02)
 
@@ -367,7 +370,7 @@ def record_request(stage, method):
 
 def talk(port, request):
     with socket.create_connection((HOST, port)) as s:
-        s.settimeout(5)
+        s.settimeout(20)
         s.sendall(request)
         return s.recv(1000)
 

@@ -121,7 +121,7 @@ class Watched:
     def statistics(self):
         self.file.unlink(missing_ok=True)
         self.process.signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
                 return json.loads(self.file.read_text())

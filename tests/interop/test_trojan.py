@@ -122,7 +122,7 @@ def test_probes_see_the_web_server(stage, origin):
     for name, pieces in PROBES.items():
         through, direct = seen(tls_to(port), pieces), seen(socket.create_connection((HOST, origin.port), 10), pieces)
         assert through[:2] == direct[:2], name
-        assert through[2] < direct[2] + 1.5, name
+        assert through[2] < direct[2] + 3, name
 
 
 def test_without_a_web_server_nothing_is_said(stage):
@@ -135,7 +135,7 @@ def test_without_a_web_server_nothing_is_said(stage):
                 for piece in pieces:
                     connection.sendall(piece)
             data, _ = answer(connection)
-            assert data == b"" and time.monotonic() - begun < 2, name
+            assert data == b"" and time.monotonic() - begun < 3, name
 
 
 def test_a_quiet_stranger_is_left_to_the_web_server(stage, origin):

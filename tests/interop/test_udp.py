@@ -245,8 +245,7 @@ def test_refusals(stage, echo):
 
     refused, process = ask(proxy_out("http", free_port()), udp=True)
     assert refused.code == 7
-    time.sleep(0.2)
-    assert "failed=dial" in process.log
+    harness.wait_text(process, "failed=dial")
     assert ask(FREEDOM)[0].code == 7
     assert ask(tls, udp=True)[0].code != 0
     with ask({"protocol": "blackhole"}, udp=True)[0] as association:
@@ -268,7 +267,7 @@ def test_idle_sessions_end(stage, echo):
         s.recv(100)
         association.control.settimeout(5)
         assert association.control.recv(1) == b""
-    time.sleep(0.5)
+    harness.wait_text(process, '"udp"', count=2)
     records = [json.loads(line) for line in process.log.splitlines()]
     records = [record for record in records if record.get("network") == "udp"]
     assert {record.get("to") for record in records} == {None, f"{HOST}:{server.port}"}

@@ -103,7 +103,7 @@ def test_connections_and_expiry_are_refused_with_their_cause(stage, host, target
     transfer.wait()
     embedded.settle(is_idle)
     embedded.wait_log("too many connections", "1 of 1")
-    assert curl(*arguments, *target(way, "1k.bin"), seconds=3).returncode == 0
+    assert curl(*arguments, *target(way, "1k.bin")).returncode == 0
     other = free_port()
     process = stage.start("winze", server(way, other, expiry="2020-01-01"), [other], "expired")
     assert curl(*reach(stage, way, other), *target(way, "1k.bin"), seconds=3).returncode != 0
@@ -159,7 +159,7 @@ def test_statistics_are_what_curl_has_seen(stage, target, tmp_path, threads):
                       "%{size_request} %{size_header} %{size_download}")
         request, head, body = map(int, result.stdout.split())
         sent, seen = sent + request, seen + head + body
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while True:
         file.unlink(missing_ok=True)
         process.signal(signal.SIGUSR1)
