@@ -54,8 +54,13 @@ def require_maker(maker):
     require(shutil.which(program), f"{program} is not there{hint}")
 
 
-# Below the ports that the system gives to clients: none of these is taken between here and its server's start.
-PORTS = range(10240, 32768)
+def server_ports():
+    """None that the system gives to clients: nobody takes one between here and its server's start."""
+    low, high = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return max(range(10240, low), range(high + 1, 65536), key=len) or range(10240, 65536)
+
+
+PORTS = server_ports()
 _ports = itertools.cycle(PORTS)
 for _ in range(random.randrange(len(PORTS))):  # another run has others
     next(_ports)

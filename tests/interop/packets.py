@@ -3,10 +3,12 @@ import collections
 import contextlib
 import ipaddress
 import os
+import pathlib
 import random
 import socket
 import struct
 import threading
+import time
 
 from harness import HOST
 
@@ -17,6 +19,15 @@ def udp_socket(host):
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     s.settimeout(10)
     return s
+
+
+def wait_udp(port, seconds=10):
+    """Until somebody has the port: v2ray opens that of its associations after that for TCP."""
+    deadline = time.monotonic() + seconds
+    while not any(line.split()[1].endswith(f":{port:04X}") for table in ("udp", "udp6")
+                  for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]):
+        assert time.monotonic() < deadline, f"nobody has port {port} for UDP"
+        time.sleep(0.02)
 
 
 class Echo:
@@ -65,6 +76,8 @@ class Association:
         _, self.code, _, kind = self.read(4)
         packed, port = self.read(16 if kind == 4 else 4), struct.unpack(">H", self.read(2))[0]
         self.relay = (str(ipaddress.ip_address(packed)), port)
+        if self.code == 0:
+            wait_udp(port)
         self.socket = udp_socket(self.relay[0])
 
     def __enter__(self):

@@ -166,7 +166,9 @@ TEST_CASE("tls: a client greases, and sends its extensions in another order each
 struct LogFile {
   explicit LogFile(const char* who)
       : path(std::filesystem::temp_directory_path() /
-             ("winze-keys-" + std::string(who) + "-" + std::to_string(::getpid()))) {}
+             ("winze-keys-" + std::string(who) + "-" + std::to_string(::getpid()))) {
+    std::filesystem::remove(path);  // of a run that was killed
+  }
   ~LogFile() { std::filesystem::remove(path); }
 
   // The secrets by label; each line is "LABEL client-random secret".
