@@ -77,7 +77,13 @@ SaInfo Sa::info() const {
 
 // --- Tasks
 
-void Sa::queue(Task task) { tasks_.push_back(std::move(task)); }
+// A pair that was replaced goes before anything else is asked: strongSwan 6 loses a child that it rekeys while the pair
+// before waits for its deletion, and we for the answer to another rekey.
+void Sa::queue(Task task) {
+  const auto is_other = [](const Task& other) { return other.kind != Task::Kind::kDeleteChild; };
+  const auto at = is_other(task) ? tasks_.end() : std::ranges::find_if(tasks_, is_other);
+  tasks_.insert(at, std::move(task));
+}
 
 // An IKE SA that was replaced, or ends, says nothing any more but that.
 bool Sa::may_start(const Task& task) const noexcept {

@@ -518,6 +518,29 @@ TEST_CASE("ike: reauthentication makes before it breaks") {
   CHECK(pair.b.children.size() == 1);
 }
 
+TEST_CASE("ike: what a rekey has replaced is deleted before anything else is asked") {
+  for (const bool by_a : {true, false}) {
+    CAPTURE(by_a);
+    IkePair pair(31);
+    pair.connect();
+    constexpr std::uint8_t kCreateChild = 36, kInformational = 37;
+    std::vector<std::uint8_t> asked;
+    pair.bend = [&](bool from_a, const Buffer& datagram) {
+      const std::uint8_t exchange = datagram.data()[4 + 18], flags = datagram.data()[4 + 19];
+      const bool response = (flags & 0x20) != 0;
+      if (from_a == by_a && !response) asked.push_back(exchange);
+      return IkePair::Fate{};
+    };
+    test::IkeEnd& end = by_a ? pair.a : pair.b;
+    CHECK(end.engine.rekey_child(pair.now, end.last<ChildUp>()->child));
+    CHECK(end.engine.rekey(pair.now, end.last<Up>()->sa));
+    pair.run(5s);
+    CHECK(asked == std::vector{kCreateChild, kInformational, kCreateChild, kInformational});
+    CHECK(end.engine.counters().child_rekeys == 1);
+    CHECK(end.engine.counters().ike_rekeys == 1);
+  }
+}
+
 TEST_CASE("ike: the key log is a line for each IKE SA, and nothing without it") {
   std::vector<std::string> lines;
   EngineOptions options;
