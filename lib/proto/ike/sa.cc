@@ -77,12 +77,15 @@ SaInfo Sa::info() const {
 
 // --- Tasks
 
-// A pair that was replaced goes before anything else is asked: strongSwan 6 loses a child that it rekeys while the pair
+// A pair that was replaced goes before other keys are made: strongSwan 6 loses a child that it rekeys while the pair
 // before waits for its deletion, and we for the answer to another rekey.
 void Sa::queue(Task task) {
-  const auto is_other = [](const Task& other) { return other.kind != Task::Kind::kDeleteChild; };
-  const auto at = is_other(task) ? tasks_.end() : std::ranges::find_if(tasks_, is_other);
-  tasks_.insert(at, std::move(task));
+  const auto makes_keys = [](const Task& other) {
+    return other.kind == Task::Kind::kCreateChild || other.kind == Task::Kind::kRekeyChild ||
+           other.kind == Task::Kind::kRekeyIke;
+  };
+  const bool deletes = task.kind == Task::Kind::kDeleteChild;
+  tasks_.insert(deletes ? std::ranges::find_if(tasks_, makes_keys) : tasks_.end(), std::move(task));
 }
 
 // An IKE SA that was replaced, or ends, says nothing any more but that.

@@ -518,7 +518,7 @@ TEST_CASE("ike: reauthentication makes before it breaks") {
   CHECK(pair.b.children.size() == 1);
 }
 
-TEST_CASE("ike: what a rekey has replaced is deleted before anything else is asked") {
+TEST_CASE("ike: what a rekey has replaced is deleted before other keys are made") {
   for (const bool by_a : {true, false}) {
     CAPTURE(by_a);
     IkePair pair(31);
