@@ -107,8 +107,8 @@ def test_counters_are_at_most_a_mebibyte_behind_the_receiver(stage, host, name):
     done.set()
     connection.close()
     user = embedded.settle(lambda s: s["users"][0]["connections"] == 0)["users"][0]
-    # At the end Xray says so in a record of the TLS that it has left, which is payload by then.
-    assert (user["up"] - (24 if way.maker == "xray" else 0), user["down"]) == (near.sent, near.received)
+    # At the end Xray says so in a record of the TLS that it has left, which is payload by then; if the server still reads it.
+    assert user["up"] - near.sent in ((0, 24) if way.maker == "xray" else (0,)) and user["down"] == near.received
     assert near.sent == far[0].received and near.received == far[0].sent
     assert embedded.spliced() > TOTAL // 2
     origin.stop()
