@@ -24,7 +24,9 @@ struct alignas(16) Block {
 };
 
 constexpr std::size_t kSmallestClass = 11;  // 2 KiB
-constexpr std::size_t kLargestClass = 18;   // 256 KiB
+constexpr std::size_t kLargestClass = 20;   // 1 MiB
+// Free bytes worth keeping for each that is lent: what is lent goes up and down as sockets take it.
+constexpr std::size_t kFreePerLent = 8;
 
 // Capacities are a header less than a power of two, so that the heap's chunks are whole.
 constexpr std::size_t class_capacity(std::size_t bits) { return (std::size_t{1} << bits) - sizeof(Block); }
@@ -33,16 +35,27 @@ constexpr std::size_t class_capacity(std::size_t bits) { return (std::size_t{1} 
 struct PoolState {
   std::array<Block*, kLargestClass + 1> free{};
   std::size_t cap;
+  std::size_t busy_cap;
   std::size_t cached = 0;
   std::size_t lent = 0;
   bool closed = false;
 
-  void drop_cached() {
-    for (Block*& head : free) {
-      while (head != nullptr) std::free(std::exchange(head, head->next_free));
-    }
-    cached = 0;
+  void push(Block* block, std::size_t bits) {
+    cached += class_capacity(bits);
+    block->next_free = std::exchange(free[bits], block);
   }
+  Block* pop(std::size_t bits) {
+    if (free[bits] == nullptr) return nullptr;
+    cached -= class_capacity(bits);
+    return std::exchange(free[bits], free[bits]->next_free);
+  }
+  // The largest go first.
+  void shrink(std::size_t limit) {
+    for (std::size_t bits = kLargestClass; cached > limit; --bits) {
+      while (cached > limit && free[bits] != nullptr) std::free(pop(bits));
+    }
+  }
+  std::size_t limit() const { return closed ? 0 : std::max(cap, std::min(busy_cap, lent * kFreePerLent)); }
 };
 
 namespace {
@@ -65,16 +78,9 @@ void free_block(Block* block) {
     std::free(block);
     return;
   }
-  const std::size_t capacity = block->capacity;
-  pool->lent -= capacity;
-  if (!pool->closed && pool->cached + capacity <= pool->cap) {
-    const std::size_t bits = class_of(capacity);
-    block->next_free = pool->free[bits];
-    pool->free[bits] = block;
-    pool->cached += capacity;
-    return;
-  }
-  std::free(block);
+  pool->lent -= block->capacity;
+  pool->push(block, class_of(block->capacity));
+  pool->shrink(pool->limit());
   if (pool->closed && pool->lent == 0) delete pool;
 }
 
@@ -159,11 +165,12 @@ void Buffer::reallocate(std::size_t front, std::size_t back) {
   *this = std::move(larger);
 }
 
-BufferPool::BufferPool(std::size_t cap) : state_(new detail::PoolState{.cap = cap}) {}
+BufferPool::BufferPool(std::size_t cap, std::size_t busy_cap)
+    : state_(new detail::PoolState{.cap = cap, .busy_cap = busy_cap}) {}
 
 BufferPool::~BufferPool() {
-  state_->drop_cached();
   state_->closed = true;
+  state_->shrink(0);
   if (state_->lent == 0) delete state_;
 }
 
@@ -172,15 +179,9 @@ Buffer BufferPool::acquire(std::size_t capacity, std::size_t headroom) {
   const std::size_t bits = detail::class_of(capacity);
   if (bits > detail::kLargestClass) return Buffer(capacity, headroom);
   const std::size_t class_capacity = detail::class_capacity(bits);
-  detail::Block*& head = state_->free[bits];
-  detail::Block* block = head;
-  if (block != nullptr) {
-    head = block->next_free;
-    block->capacity = class_capacity;
-    state_->cached -= class_capacity;
-  } else {
-    block = detail::allocate(class_capacity, state_);
-  }
+  detail::Block* block = state_->pop(bits);
+  if (block == nullptr) block = detail::allocate(class_capacity, state_);
+  block->capacity = class_capacity;
   state_->lent += class_capacity;
   return Buffer(block, headroom);
 }

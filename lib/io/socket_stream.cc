@@ -19,9 +19,12 @@
 namespace winze {
 namespace {
 
-// The read buffer follows the flow: small for a trickle, large for bulk.
+// The read buffer follows the flow: small for a trickle, large for bulk, and largest where few flows are bulk (with
+// many, so much of each would not stay in the processor's cache).
 constexpr std::size_t kSmallestRead = 16 << 10;
-constexpr std::size_t kLargestRead = 256 << 10;
+constexpr std::size_t kLargestRead = 512 << 10;
+constexpr std::size_t kLargestReadOfMany = 256 << 10;
+constexpr std::size_t kLentToMany = 2 << 20;  // bytes of buffers in use
 // Pool blocks have a small header; asking for a little less than a power of two takes the block of that class.
 constexpr std::size_t kBlockMargin = 256;
 
@@ -59,6 +62,7 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
 
   // Reads once into read_data; nothing when the socket has nothing.
   std::optional<std::error_code> try_read() {
+    read_size = std::min(read_size, largest_read());
     Buffer buffer = environment.pool.acquire(read_size - kBlockMargin, room.front);
     const std::size_t space = std::max<std::size_t>(buffer.tailroom(), room.back + 1) - room.back;
     buffer.ensure_room({room.front, room.back + space});
@@ -81,10 +85,14 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
   void adapt(std::size_t n, std::size_t space) {
     expects_data = n == space;
     if (expects_data) {
-      read_size = std::min(read_size * 4, kLargestRead);
+      read_size = std::min(read_size * 4, largest_read());
     } else if (n < read_size / 16) {
       read_size = std::max(read_size / 4, kSmallestRead);
     }
+  }
+
+  std::size_t largest_read() const {
+    return environment.pool.lent_bytes() < kLentToMany ? kLargestRead : kLargestReadOfMany;
   }
 
   void finish_read(std::error_code error) {

@@ -137,10 +137,10 @@ class SystemResolver final : public Resolver {
 }  // namespace
 
 struct SystemEnvironment::Parts {
-  Parts(const Executor& executor, std::size_t pool_cap)
+  Parts(const Executor& executor, std::size_t pool_cap, std::size_t busy_pool_cap)
       : clock(executor),
         resolver(executor),
-        pool(pool_cap),
+        pool(pool_cap, busy_pool_cap),
         environment{.executor = executor,
                     .clock = clock,
                     .random = random,
@@ -155,8 +155,8 @@ struct SystemEnvironment::Parts {
   Environment environment;
 };
 
-SystemEnvironment::SystemEnvironment(Executor executor, std::size_t pool_cap)
-    : parts_(std::make_unique<Parts>(executor, pool_cap)) {}
+SystemEnvironment::SystemEnvironment(Executor executor, std::size_t pool_cap, std::size_t busy_pool_cap)
+    : parts_(std::make_unique<Parts>(executor, pool_cap, busy_pool_cap)) {}
 SystemEnvironment::~SystemEnvironment() = default;
 
 Environment& SystemEnvironment::environment() { return parts_->environment; }

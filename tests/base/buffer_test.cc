@@ -54,7 +54,7 @@ TEST_CASE("Buffer: ensure_room keeps the bytes") {
 }
 
 TEST_CASE("BufferPool: reuses the last block, keeps at most its cap") {
-  BufferPool pool(8 << 10);
+  BufferPool pool(8 << 10, 8 << 10);
   std::uint8_t* first;
   {
     Buffer b = pool.acquire(3000);
@@ -72,13 +72,45 @@ TEST_CASE("BufferPool: reuses the last block, keeps at most its cap") {
   CHECK(pool.cached_bytes() <= 8 << 10);
 }
 
+TEST_CASE("BufferPool: keeps more under load, and as little as before it afterwards") {
+  constexpr std::size_t kCap = 64 << 10, kBusy = 1 << 20, kBlock = 16 << 10;
+  BufferPool pool(kCap, kBusy);
+  std::vector<Buffer> lent;
+  for (int i = 0; i < 100; ++i) lent.push_back(pool.acquire(kBlock - 256));
+  while (lent.size() > 90) lent.pop_back();
+  const std::size_t ten = pool.cached_bytes();
+  CHECK(ten > kCap);
+  while (lent.size() < 100) lent.push_back(pool.acquire(kBlock - 256));
+  CHECK(pool.cached_bytes() == 0);
+  while (lent.size() > 10) lent.pop_back();
+  CHECK(pool.cached_bytes() > kBusy - kBlock);
+  CHECK(pool.cached_bytes() <= kBusy);
+  while (lent.size() > 1) lent.pop_back();
+  CHECK(pool.cached_bytes() < ten);
+  lent.clear();
+  CHECK(pool.cached_bytes() > kCap - kBlock);
+  CHECK(pool.cached_bytes() <= kCap);
+}
+
+TEST_CASE("BufferPool: what is given back after it goes to the heap") {
+  std::vector<Buffer> lent;
+  {
+    BufferPool pool;
+    for (int i = 0; i < 3; ++i) lent.push_back(pool.acquire(5000));
+    lent.pop_back();
+  }
+  lent.pop_back();
+  lent.back().append("whole");
+  CHECK(lent.back().text() == "whole");
+}
+
 TEST_CASE("BufferPool: buffers may outlive it, and large ones come from the heap") {
   Buffer kept;
   {
     BufferPool pool;
     kept = pool.acquire(100, 10);
     kept.append("still here");
-    CHECK(pool.acquire(1 << 20).capacity() >= 1 << 20);
+    CHECK(pool.acquire(1 << 22).capacity() >= 1 << 22);
   }
   CHECK(kept.text() == "still here");
 }

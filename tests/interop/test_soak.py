@@ -22,7 +22,7 @@ LONG = int(os.environ.get("WINZE_SOAK_SECONDS", 0))
 ROUNDS = 6  # at most; a long soak goes through all
 SECONDS = LONG / (ROUNDS + 1) or 5  # of a round
 LEAK = 150  # bytes a connection, on average, beside
-STEP = 256 << 10  # which a heap may grow by at any time: its largest buffer
+STEP = 1 << 20  # which a heap may grow by at any time: its largest buffer
 # What servers remember of each request for minutes, against replays: VMess's 64 bits in each of two sets; Shadowsocks 2022's
 # a salt, and of a session which of its datagrams have come. A table that grows takes twice that at once. A round that is
 # longer than they are remembered has to do without.

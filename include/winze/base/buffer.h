@@ -83,11 +83,12 @@ class Buffer {
 };
 
 // Blocks for reuse, last in first out (so that they are still in the processor's cache), in classes of powers of two
-// from 2 KiB to 256 KiB. A pool belongs to one executor: take and drop its buffers there only. Buffers may outlive it.
+// from 2 KiB to 1 MiB. A pool belongs to one executor: take and drop its buffers there only. Buffers may outlive it.
 class BufferPool {
  public:
-  // Keeps at most `cap` bytes of free blocks; what is given back beyond that goes to the heap.
-  explicit BufferPool(std::size_t cap = 4u << 20);
+  // Of what is given back keeps at most `cap` bytes; under load more, in proportion to what is lent, up to `busy_cap`
+  // (a block that goes to the heap and comes back costs a page fault for every 4 KiB of it). The rest goes to the heap.
+  explicit BufferPool(std::size_t cap = 4u << 20, std::size_t busy_cap = 64u << 20);
   ~BufferPool();
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;

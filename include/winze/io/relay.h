@@ -35,7 +35,7 @@ struct RelayResult {
 };
 
 // Relays until both directions have ended, one fails, or a timer ends it; closes both streams and calls the handler.
-// Each direction holds at most one buffer (256 KiB), or, where the bytes pass unchanged between two sockets and there
+// Each direction holds at most one buffer (512 KiB), or, where the bytes pass unchanged between two sockets and there
 // are many of them, one pipe of 1 MiB that the kernel fills and drains (splice); with a rate no more than one piece of
 // it at a time (see Allowance).
 // Dropping the Pending breaks both streams off: neither's peer shall take that for an end.

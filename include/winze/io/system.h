@@ -11,8 +11,8 @@ namespace winze {
 // Resolving a host name starts one thread of Asio's own, at the first name.
 class SystemEnvironment {
  public:
-  // `pool_cap`: bytes of free buffers kept for reuse.
-  explicit SystemEnvironment(Executor executor, std::size_t pool_cap = 4u << 20);
+  // `pool_cap`, `busy_pool_cap`: bytes of free buffers kept for reuse, and under load.
+  explicit SystemEnvironment(Executor executor, std::size_t pool_cap = 4u << 20, std::size_t busy_pool_cap = 64u << 20);
   ~SystemEnvironment();
   SystemEnvironment(const SystemEnvironment&) = delete;
   SystemEnvironment& operator=(const SystemEnvironment&) = delete;

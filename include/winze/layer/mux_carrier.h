@@ -7,7 +7,7 @@
 // - Reading: what the reader of a sub-stream has not taken. With windows (yamux, h2mux) at most a window (256 KiB), and
 //   nobody else suffers, until all of them together hold kWindowsLimit. Without (mux.cool, smux): when a sub-stream
 //   holds kStreamLimit bytes, or all of them kCarrierLimit. Then the carrier is not read until that is less; its other
-//   sub-streams wait too, as these protocols force. One read of the carrier (256 KiB) may come on top.
+//   sub-streams wait too, as these protocols force. One read of the carrier (512 KiB) may come on top.
 // - Datagrams: 512 KiB towards the reader, 128 KiB towards the carrier, of each sub-stream; what comes beyond is
 //   dropped and counted.
 // A sub-stream with nothing under way holds no buffer.
