@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kNonceSize = 32;
 constexpr unsigned kMostAttempts = 10;  // for a new child; a rekey is tried for as long as the pair lives
+constexpr unsigned kMostRepeats = 3;    // an offer without a group, of one pair of addresses, with another group
 
 Bytes lower_of(Bytes a, Bytes b) { return std::ranges::lexicographical_compare(a, b) ? a : b; }
 
@@ -56,15 +57,17 @@ std::uint16_t Sa::group_wanted(const Active& active, const NotifyView& error) co
 }
 
 bool Sa::repeat_as_wanted(TimePoint now, Active& active, const NotifyView& error) {
-  if (error.type == notify::kSinglePairRequired && !active.task.single_pair) {
-    active.task.single_pair = true;
-    send_create_child(now, std::move(active.task));
-    return true;
-  }
+  Task& task = active.task;
+  const bool single_pair = error.type == notify::kSinglePairRequired && !task.single_pair;
   const std::uint16_t group = group_wanted(active, error);
-  if (group == 0 || group == active.group) return false;
-  active.task.group = group;
-  send_create_child(now, std::move(active.task));
+  if (!single_pair && (group == 0 || group == active.group)) return false;
+  if (++task.repeats > kMostRepeats) return false;
+  if (single_pair) {
+    task.single_pair = true;
+  } else {
+    task.group = group;
+  }
+  send_create_child(now, std::move(task));
   return true;
 }
 

@@ -68,6 +68,7 @@ struct Task {
   bool unmade = false;       // what is deleted is the peer's only: its answer made no pair here
   TimePoint not_before{};
   unsigned attempts = 0;               // that ended with TEMPORARY_FAILURE
+  unsigned repeats = 0;                // of an offer that the peer wants otherwise
   Cause cause = Cause::kClosedByHost;  // why something is deleted
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "support/ike_impostor.h"
@@ -46,6 +47,7 @@ class Demand {
   Groups asked;              // the group of each offer; 0: none
   bool refuses_all = false;  // with a key exchange too
   std::uint16_t names = 0;   // the group that the refusal names; 0: none
+  std::uint16_t turns = 0;   // what of that is another one in the next refusal
 
  private:
   // Whether it was taken from its way, and another brought.
@@ -81,9 +83,10 @@ class Demand {
   }
   bool take_answer(const Heard& heard) {
     if (names == 0 || !heard.header.response || heard.error() != notify::kNoProposalChosen) return false;
+    const std::uint16_t named = std::exchange(names, names ^ turns);
     bring(heard, of_b_, test::said([&](PayloadWriter& out) {
             std::uint8_t group[2];
-            store_u16(group, names);
+            store_u16(group, named);
             write_notify(out, notify::kInvalidKePayload, group);
           }));
     return true;
@@ -174,6 +177,20 @@ TEST_CASE("ike: a peer that refuses a child with a key exchange too is not asked
     CHECK(why.cause == (names != 0 ? Cause::kRefusedByPeer : Cause::kNoProposal));
     CHECK(world.is_up());
   }
+}
+
+TEST_CASE("ike: a peer that names another group each time is not followed for ever") {
+  const std::string_view both = "aes128gcm16-ecp256-x25519";
+  Impostor world(170, true, book(true, both), book(false));
+  Demand demand(world, true);
+  demand.refuses_all = true;
+  demand.names = kX25519;
+  demand.turns = kX25519 ^ kEcp256;
+  CHECK(add_child(world, demand, book(true, both)));
+  world.pair.run(60s);
+  CHECK(demand.asked == Groups{kEcp256, kX25519, kEcp256, kX25519});
+  CHECK(world.pair.a.count<ChildRefused>() == 1);
+  CHECK(world.is_up());
 }
 
 TEST_CASE("ike: a group that the configuration asks for stays, whatever the peer refuses") {
