@@ -82,7 +82,7 @@ class Charon:
 """)
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(self.folder / "swanctl")}
         settings = " ".join(f"{k}='{v}'" for k, v in self.environment.items())
-        self.running = Running(["ip", "netns", "exec", space.name, "unshare", "-m", "sh", "-c",
+        self.running = Running([*space.inside, "unshare", "-m", "sh", "-c",
                                 f"mount -t tmpfs tmpfs /run; {settings} exec /usr/lib/ipsec/charon"], self.folder / "log")
         deadline = time.monotonic() + 15
         while not (self.folder / "vici").exists():
@@ -112,7 +112,7 @@ class Path:
         near.run("ping", "-c", "2", "-i", "0.2", "-W", "5", "-I", source, to)
 
     def measure(self, flows, seconds):
-        server = subprocess.Popen(["ip", "netns", "exec", self.far.name, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen([*self.far.inside, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
         time.sleep(0.4)
         cpu = cpu_seconds(self.processes)
         result = json.loads(self.near.run("iperf3", "-J", "-c", self.to, "-B", self.source, "-P", str(flows), "-t", str(seconds)))

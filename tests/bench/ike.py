@@ -59,7 +59,7 @@ class Responder:
             return
         given.copy_to(self.folder)
         (self.folder / "swanctl.conf").write_text(text + LIMITS)
-        self.running = Running(["ip", "netns", "exec", self.space.name, str(BIN / "ipsec_gateway"), "-c", str(self.folder / "swanctl.conf"),
+        self.running = Running([*self.space.inside, str(BIN / "ipsec_gateway"), "-c", str(self.folder / "swanctl.conf"),
                                 "--interface", "tun"], self.folder / "log")
         deadline = time.monotonic() + 15
         while "listening at" not in self.running.log:
@@ -74,7 +74,7 @@ class Responder:
     def measure(self, count, at_once, keys):
         """Handshakes a second, and microseconds of the responder for each."""
         cpu = self.cpu()
-        result = subprocess.run(["ip", "netns", "exec", self.space.name, str(BIN / "ike_load"), LOAD, GATEWAY, self.auth, str(count),
+        result = subprocess.run([*self.space.inside, str(BIN / "ike_load"), LOAD, GATEWAY, self.auth, str(count),
                                  str(at_once), str(keys)], capture_output=True, text=True, timeout=300)
         if result.returncode != 0:
             raise RuntimeError(f"{self.name}: {result.stderr}\n{self.running.log[-2000:]}")

@@ -119,7 +119,7 @@ class GuestSwan(GuestDaemon):
         self.ctl("--load-all", "--noprompt", "--clear")
 
     def ctl(self, *arguments, check=True, timeout=60):
-        command = ["ip", "netns", "exec", self.near.name, "swanctl", *arguments, "--uri", f"tcp://{MANAGE[1]}:4502"]
+        command = [*self.near.inside, "swanctl", *arguments, "--uri", f"tcp://{MANAGE[1]}:4502"]
         deadline = time.monotonic() + 10
         while True:
             result = subprocess.run(command, capture_output=True, text=True, env=os.environ | self.environment, timeout=timeout)

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from harness import require
+from spaces import inside
 
 INIT = r"""#!/bin/bash
 # Process 1 of the guest: an overlay over the read-only root, then the commands whose numbers come over the serial line.
@@ -76,7 +77,7 @@ class LinuxGuest:
             subprocess.run(["ip", "-n", space, "link", "set", tap, "up"], check=True)
             cards.append(f"vec{number}:transport=tap,ifname={tap},mac=02:00:5e:00:53:0{number + 1},depth=128,gro=1")
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", space, "env", "-i", f"PATH={os.environ['PATH']}", f"HOME={self.folder}",
+            [*inside(space), "env", "-i", f"PATH={os.environ['PATH']}", f"HOME={self.folder}",
              "TMPDIR=/dev/shm", kernel, "mem=192M", "rootfstype=hostfs", "root=/dev/root", "ro", f"init={init}",
              f"CTL={self.folder}", "umid=guest", f"uml_dir={self.folder}/uml", "quiet", "noreboot", "panic=-1", "con=null",
              "con0=null,fd:1", "ssl=null", f"ssl0=fd:{self.serial},fd:{serial_out}", *cards],

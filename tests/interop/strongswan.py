@@ -88,7 +88,7 @@ class StrongSwan:
         self.environment = {"STRONGSWAN_CONF": str(self.folder / "strongswan.conf"), "SWANCTL_DIR": str(swanctl)}
         environment = ["env", *(f"{k}={v}" for k, v in self.environment.items())]
         charon = mounted(root, CHARON, also="mount -t tmpfs tmpfs /run; ")
-        self.running = Running(["ip", "netns", "exec", space.name, *environment, *charon], self.folder / "out")
+        self.running = Running([*space.inside, *environment, *charon], self.folder / "out")
         try:
             self._wait(lambda: os.path.exists(f"{self.socket.name}/vici") and self.ctl("--stats", check=False).returncode == 0)
             self.ctl("--load-all", "--noprompt")

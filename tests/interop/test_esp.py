@@ -36,7 +36,7 @@ def test_winze_and_winze(spaces, tmp_path, outer, extra):
         # The longest packet that fits, and not a fragment more.
         mtu = int(a.log.split("inner MTU ")[1].split()[0])
         near.run("ping", "-c", "1", "-M", "do", "-s", str(mtu - 28), "-W", "5", "10.10.0.2")
-        server = subprocess.Popen(["ip", "netns", "exec", far.name, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen([*far.inside, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
         far.wait_listening(5201)
         near.run("iperf3", "-c", "10.10.0.2", "-n", "50M")
         near.run("true")
@@ -225,7 +225,7 @@ def packets(kernel):
     guest.run("set -e; for m in ah4 ah6; do modprobe $m; done\n"
               f"ip neigh replace 192.0.2.3 lladdr {OWN_MAC} dev vec0; ip neigh replace 2001:db8::3 lladdr {OWN_MAC} dev vec0\n"
               "ip route replace 10.10.3.0/24 via 192.0.2.3; ip -6 route replace fd00:3::/64 via 2001:db8::3")
-    host = subprocess.Popen(["ip", "netns", "exec", space.name, "/usr/bin/python3", pathlib.Path(__file__).with_name("packet_host.py"),
+    host = subprocess.Popen([*space.inside, "/usr/bin/python3", pathlib.Path(__file__).with_name("packet_host.py"),
                              "tap0", OWN_MAC, mac], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert host.stdout.readline() == "ready\n"
 

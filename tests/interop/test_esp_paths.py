@@ -22,7 +22,7 @@ def wait_for(what, seconds=10):
 
 def transfer(near, far, *arguments, size="30M", to="10.10.0.2"):
     require(shutil.which("iperf3"), "iperf3 is not installed")
-    server = subprocess.Popen(["ip", "netns", "exec", far.name, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([*far.inside, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
     far.wait_listening(5201)
     near.run("iperf3", "-c", to, "-n", size, *arguments)
     server.wait(10)
@@ -67,7 +67,7 @@ def test_through_a_proxy_chain(spaces, tmp_path, maker, kind):
     if maker == "v2ray":
         require_program("v2ray")
     program = [str(BIN / "winze"), "run", "-c"] if maker == "winze" else ["v2ray", "-config"]
-    server = Running(["ip", "netns", "exec", far.name, *program, str(config)], tmp_path / "server.log")
+    server = Running([*far.inside, *program, str(config)], tmp_path / "server.log")
     chain = tmp_path / "chain.json"
     chain.write_text(json.dumps(client([], vless_out(8443, kind, "192.0.2.2"))))
     with running(server):
@@ -152,7 +152,7 @@ def test_threads(spaces, tmp_path):
 
     def start(space, log, out, back, out_key, in_key, number):
         return space.start_tunnel(
-            ["ip", "netns", "exec", space.name, str(BIN / "esp_tunnel"), "--threads", "2", "--interface", "tun", "--out-spi",
+            [*space.inside, str(BIN / "esp_tunnel"), "--threads", "2", "--interface", "tun", "--out-spi",
              str(out), "--in-spi", str(back), "--out-key", out_key, "--in-key", in_key, "--local", f"192.0.2.{number}:4500",
              "--peer", f"192.0.2.{3 - number}:4500", "--address", INNER[number - 1], "--route", f"10.20.{3 - number}.0/24"],
             tmp_path / log)
@@ -205,7 +205,7 @@ def test_runs_of_udp(spaces, tmp_path, to):
     b = far.tunnel(tmp_path, "far.log", "gcm-256", True, "--local", "192.0.2.2:4500", "--peer", "192.0.2.1:4500", *ends[1])
     with running(a, b):
         near.run("ping", "-c", "1", "-W", "5", to)
-        sink = subprocess.Popen(["ip", "netns", "exec", far.name, "python3", "-c", UDP_SINK], stdout=subprocess.PIPE, text=True)
+        sink = subprocess.Popen([*far.inside, "python3", "-c", UDP_SINK], stdout=subprocess.PIPE, text=True)
         assert sink.stdout.readline() == "ready\n"
         near.run("python3", "-c", UDP_RUN, to)
         assert sink.communicate(timeout=20)[0].split() == ["620", "600", "20"]

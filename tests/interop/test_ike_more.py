@@ -23,7 +23,7 @@ def test_tshark_decrypts_ike_auth_from_our_key_log(sites, tmp_path, proposal):
     capture = tmp_path / "capture.pcapng"
     home = tmp_path / "home"
     home.mkdir()
-    sniffer = Running(["ip", "netns", "exec", sites.far.name, "tshark", "-q", "-i", "wire", "-f", "udp", "-w", str(capture)], tmp_path / "sniffer.log")
+    sniffer = Running([*sites.far.inside, "tshark", "-q", "-i", "wire", "-f", "udp", "-w", str(capture)], tmp_path / "sniffer.log")
     try:
         deadline = time.monotonic() + 10
         while "Capturing" not in sniffer.log:

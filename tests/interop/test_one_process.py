@@ -69,7 +69,7 @@ def through_the_proxy(sites):
 
     def curl(*arguments):
         command = ["curl", "-sS", "--max-time", "60", "--socks5-hostname", f"{SOCKS['listen']}:{SOCKS['port']}", *map(str, arguments)]
-        return subprocess.run(["ip", "netns", "exec", sites.near.name, *command], capture_output=True, text=True)
+        return subprocess.run([*sites.near.inside, *command], capture_output=True, text=True)
 
     got = sites.folder / "got"
     down = curl("-o", got, f"{url}/some")

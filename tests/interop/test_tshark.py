@@ -120,7 +120,7 @@ def test_decrypts_a_running_tunnel(spaces, tmp_path, suite, outer):
     near.ip("addr", "add", "10.10.0.1/24", "dev", "tun")
     far.ip("addr", "add", "10.10.0.2/24", "dev", "tun")
     with running(*ends):
-        sniffer = subprocess.Popen(["ip", "netns", "exec", far.name, "/usr/bin/python3", "-c", CAPTURE, capture],
+        sniffer = subprocess.Popen([*far.inside, "/usr/bin/python3", "-c", CAPTURE, capture],
                                    stdout=subprocess.PIPE, text=True)
         assert sniffer.stdout.readline() == "ready\n"
         near.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "-s", "700", "-p", "a55a", "10.10.0.2")
