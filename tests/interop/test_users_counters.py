@@ -12,7 +12,7 @@ from streams import Tls, by_socks
 
 TOTAL = 48 * MIB  # a direction
 PIECE = MIB - 12345
-BEHIND = 3.0  # seconds: one, and what a busy machine adds
+BEHIND = 1.0  # seconds
 
 
 class Receiver:

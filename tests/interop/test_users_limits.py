@@ -106,7 +106,7 @@ def test_datagrams_are_counted_and_a_quota_ends_them(stage, host, echo, way):
         sizes = [random.randint(1, 1400) for _ in range(50)]
         far.check(association.exchange(far), sizes)
         up, down = sum(sizes), sum(sizes) + 2 * len(sizes)
-        statistics = embedded.settle(lambda s: s["users"][0]["down"] == down, 3.0)
+        statistics = embedded.settle(lambda s: s["users"][0]["down"] == down, 1.0)
         for counted in (statistics["users"][0], statistics["inbounds"][0], statistics["outbounds"][0]):
             assert (counted["up"], counted["down"], counted["connections"]) == (up, down, 1)
         # As far as whole datagrams go; one of the other direction may be smaller than what is left.

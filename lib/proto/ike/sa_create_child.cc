@@ -47,7 +47,10 @@ void Sa::send_create_child(TimePoint now, Task task) {
 // The group that the peer may take the same offer with; 0: none. One that wants PFS refuses an offer without.
 std::uint16_t Sa::group_wanted(const Active& active, const NotifyView& error) const {
   const bool without = active.group == 0;
-  if (error.type == notify::kNoProposalChosen) return without ? proposal_.find(TransformType::kKeyExchange)->id : 0;
+  if (error.type == notify::kNoProposalChosen) {
+    const Transform* const own = proposal_.find(TransformType::kKeyExchange);
+    return without && own != nullptr ? own->id : id::kNoKeyExchange;
+  }
   if (error.type != notify::kInvalidKePayload || error.data.size() != 2) return 0;
   const Transform wanted{TransformType::kKeyExchange, load_u16(error.data.data()), 0};
   const auto has_it = [&](const Proposal& proposal) { return proposal.has(wanted); };
