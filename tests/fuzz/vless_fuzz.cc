@@ -5,7 +5,6 @@
 #include "support/codec_pair.h"
 #include "winze/base/bytes.h"
 #include "winze/proto/fallback.h"
-#include "winze/proto/mux/cool.h"
 #include "winze/proto/vless/codec.h"
 #include "winze/proto/vless/datagram.h"
 
@@ -43,8 +42,6 @@ void run_server(std::string_view wire, std::size_t segment) {
   if (!at_once.opened) return;
   if (at_once.received != step_by_step.received) std::abort();
   const Destination& destination = whole.request().destination;
-  // Which has no port on the wire.
-  if (mux::is_cool(destination)) return;
   if (destination != pieces.request().destination) std::abort();
   // What one accepts the other can ask for, in the same words.
   vless::ClientCodec client(user_id(), destination);

@@ -84,8 +84,7 @@ std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
     if (flow != kVisionName || flow_of_user != Flow::kVision || !carries) return Errc::kUnsupportedFlow;
   }
   if (command == kMux) {
-    request_.destination = mux::cool_destination();
-    request_.datagrams_only = flow_of_user == Flow::kVision;
+    take_carrier(flow_of_user);
     return {};
   }
   if (command != kTcp && command != kUdp) return Errc::kUnsupportedCommand;
@@ -99,9 +98,15 @@ std::error_code ServerCodec::parse_request(Reader& reader, Flow flow_of_user) {
     case PortAddressError::kNone:
       break;
   }
+  if (mux::is_cool(request_.destination)) take_carrier(flow_of_user);
   // Port 0 is nobody's, and elsewhere here everybody's.
   const bool to_nobody = command == kUdp && request_.destination.port == 0;
   return to_nobody ? std::error_code(Errc::kBadAddress) : std::error_code();
+}
+
+void ServerCodec::take_carrier(Flow flow_of_user) {
+  request_.destination = mux::cool_destination();
+  request_.datagrams_only = flow_of_user == Flow::kVision;
 }
 
 bool ServerCodec::is_stranger(const std::error_code& error) const {

@@ -4,6 +4,7 @@
 #include "header.h"
 #include "room.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/port_address.h"
 #include "winze/proto/vmess/codec.h"
 
@@ -12,8 +13,7 @@ namespace {
 
 Command command_for(const Destination& destination) {
   if (destination.network == Network::kUdp) return Command::kUdp;
-  const std::string* name = destination.name();
-  return name != nullptr && *name == kMuxHost ? Command::kMux : Command::kTcp;
+  return mux::is_cool(destination) ? Command::kMux : Command::kTcp;
 }
 
 // Datagrams keep their bounds by chunks alone.

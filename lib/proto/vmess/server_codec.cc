@@ -7,6 +7,7 @@
 #include "winze/base/bytes.h"
 #include "winze/base/error.h"
 #include "winze/crypto/mac.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/packet_address.h"
 #include "winze/proto/vmess/codec.h"
 
@@ -106,7 +107,9 @@ std::error_code ServerCodec::take_request(std::span<const std::uint8_t> bytes) {
       .security = request.security, .options = request.options, .datagrams = request.command == Command::kUdp};
   if (server_->refuse_unprotected && format.security == Security::kNone) return Errc::kUnsupportedSecurity;
   if (!is_valid(format)) return Errc::kBadOptions;
-  if (request.command == Command::kMux) request.destination = Destination(kMuxHost, kMuxPort);
+  if (request.command == Command::kMux || mux::is_cool(request.destination)) {
+    request.destination = mux::cool_destination();
+  }
   if (is_packet_address(request.destination)) {
     request.destination = Destination(IpAddress(), 0, Network::kUdp);
   } else if (request.command == Command::kUdp && request.destination.port == 0) {

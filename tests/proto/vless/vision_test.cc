@@ -9,6 +9,7 @@
 #include "support/codec_pair.h"
 #include "support/inner_tls.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/vless/codec.h"
 
 namespace winze::vless {
@@ -267,6 +268,19 @@ TEST_CASE("vless with a flow: who may ask for it, and who must") {
   test::CodecEnd end(without);
   end.step(Buffer::copy_of(from_hex("00" + std::string(kIdHex) + vision + "01 0050 01 7f000001")));
   CHECK(end.error == Errc::kUnsupportedFlow);
+}
+
+TEST_CASE("vless with a flow: a carrier asked for by the host's name is one of datagrams alone, too") {
+  for (const Flow flow : {Flow::kNone, Flow::kVision}) {
+    SeededRandom random(1);
+    ServerCodec codec(user_with(flow), {.random = &random});
+    test::CodecEnd end(codec);
+    const std::string asked = flow == Flow::kVision ? "12 0a10 78746c732d727072782d766973696f6e" : "00";
+    end.step(Buffer::copy_of(from_hex("00" + std::string(kIdHex) + asked + "01 0050 02 0b") + "v1.mux.cool"));
+    REQUIRE(end.opened);
+    CHECK(codec.request().destination == mux::cool_destination());
+    CHECK(codec.request().datagrams_only == (flow == Flow::kVision));
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "support/vectors.h"
 #include "support/vmess_peers.h"
 #include "winze/base/error.h"
+#include "winze/proto/mux/cool.h"
 #include "winze/proto/packet_address.h"
 
 namespace winze::vmess {
@@ -87,7 +88,7 @@ TEST_CASE("vmess: what destinations a client may ask for") {
   for (const Destination& destination :
        {Destination("example.org", 443), Destination("192.0.2.1", 80), Destination("2001:db8::1", 65535),
         Destination("dns.example", 53, Network::kUdp), Destination(std::string(255, 'a'), 1),
-        Destination(kMuxHost, kMuxPort)}) {
+        mux::cool_destination()}) {
     CAPTURE(destination.to_string());
     VmessPeers peers;
     const auto client = peers.make_client(destination);
@@ -109,6 +110,19 @@ TEST_CASE("vmess: what destinations a client may ask for") {
     end.end();
     CHECK(end.wire.empty());
   }
+}
+
+TEST_CASE("vmess server: the host of mux.cool asked for as a TCP destination is a carrier, whatever the port") {
+  VmessPeers peers;
+  const Request request{
+      .security = Security::kAes128Gcm, .command = Command::kTcp, .destination = Destination("v1.mux.cool", 80)};
+  Buffer wire;
+  REQUIRE(seal_request(UserKeys(VmessPeers::id()), request, peers.clock.now, peers.random, wire));
+  const auto server = peers.make_server();
+  CodecEnd end(*server);
+  feed(end, wire.text(), 65536);
+  REQUIRE(end.opened);
+  CHECK(server->request().destination == mux::cool_destination());
 }
 
 TEST_CASE("vmess server: datagrams that name their peers") {

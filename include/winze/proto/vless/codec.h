@@ -5,7 +5,8 @@
 //   response  u8 version = 0 | u8 n | addons (n) | payload ...
 //
 // Commands: 1 TCP, 2 UDP (the payload is datagrams, see datagram.h), 3 MUX (no port and address follow; stands for the
-// host of winze/proto/mux/cool.h). Addons are a protobuf message {1: string flow, 2: bytes seed}.
+// host of winze/proto/mux/cool.h, as TCP to that host does, at any port). Addons are a protobuf message
+// {1: string flow, 2: bytes seed}.
 // A user who has a flow may multiplex datagrams alone, with the flow or without: of streams together it would hide
 // nothing. So Xray's clients send all their datagrams.
 // The one flow, xtls-rprx-vision, is for TCP over TLS 1.3: it pads the beginning of an inner TLS connection and leaves
@@ -139,6 +140,7 @@ class ServerCodec final : public ProxyServerCodec {
   // Reads the request at the front of `bytes`; `size` is its length, 0 while it is incomplete.
   std::error_code parse(std::span<const std::uint8_t> bytes, std::size_t& size);
   std::error_code parse_request(Reader& reader, Flow flow_of_user);
+  void take_carrier(Flow flow_of_user);
 
   std::shared_ptr<const Users> users_;
   ServerOptions options_;

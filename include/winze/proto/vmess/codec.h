@@ -6,7 +6,8 @@
 //   response  sealed length (18) | sealed answer (20) | body
 //
 // The header holds the body's keys, its cipher and options, a command (TCP, UDP, Mux) and a destination. Commands are
-// chosen and told by the destination: its network, and for Mux the host kMuxHost. For UDP the bytes of the application
+// chosen and told by the destination: its network, and for Mux the host of mux.cool (winze/proto/mux/cool.h), which is
+// told as cool_destination() whichever way and at whichever port it was asked for. For UDP the bytes of the application
 // are datagrams with their lengths (winze/proto/vless/datagram.h); where they are to name their peers
 // (winze/proto/packet_address.h) request().destination is 0.0.0.0:0. Clocks must agree within two minutes.
 //
@@ -30,10 +31,6 @@
 #include "winze/proto/vmess/users.h"
 
 namespace winze::vmess {
-
-// A stream to it is one of mux.cool's; the port means nothing.
-inline constexpr std::string_view kMuxHost = "v1.mux.cool";
-inline constexpr std::uint16_t kMuxPort = 9527;
 
 // What a codec needs of its host; all of it must outlive the codec.
 struct Surroundings {
