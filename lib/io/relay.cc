@@ -60,7 +60,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   void send_opening() {
     if (!handler) return;
     limit_silence(options.idle);
-    if (directions[0].gate.bytes() != 0 || directions[0].ended || !server->holds_opening()) return;
+    if (client_spoke || !server->holds_opening()) return;
     opening_alone = true;
     server->write({}, [self = shared_from_this()](std::error_code error) {
       self->opening_alone = false;
@@ -98,6 +98,8 @@ struct Relay : std::enable_shared_from_this<Relay> {
       };
       return;
     }
+    // The opening goes with what the client has said, however long that has to wait.
+    if (which == 0) client_spoke = true;
     if (error == Errc::kEof) return end(which);
     Direction& d = directions[which];
     if (error) return break_off(error);
@@ -242,6 +244,7 @@ struct Relay : std::enable_shared_from_this<Relay> {
   bool shut = false;                    // one direction's end was passed on
   bool timed_out = false;
   std::uint64_t spliced = 0;
+  bool client_spoke = false;
   bool opening_alone = false;  // the server's opening is being written without payload
   absl::AnyInvocable<void()> after_opening;
 };

@@ -80,6 +80,60 @@ struct Fixture {
 
 const std::string kEnd = std::error_code(Errc::kEof).message();
 
+// A congested stream, as one of a busy mux is: its first write, with which its opening goes, waits for release().
+class Congested final : public Stream {
+ public:
+  explicit Congested(StreamPtr below) : below_(std::move(below)) {}
+
+  void release() {
+    held_ = false;
+    below_->write(std::move(data_), std::exchange(handler_, nullptr));
+  }
+
+  void read(ReadHandler handler) override { below_->read(std::move(handler)); }
+  void write(Buffer data, WriteHandler handler) override {
+    if (!held_) return below_->write(std::move(data), std::move(handler));
+    REQUIRE_FALSE(handler_);
+    data_ = std::move(data);
+    handler_ = std::move(handler);
+  }
+  void shutdown_write(WriteHandler handler) override { below_->shutdown_write(std::move(handler)); }
+  void close() override { below_->close(); }
+  void abort() override { below_->abort(); }
+  Overhead overhead() const override { return below_->overhead(); }
+  void reserve(Overhead room) override { below_->reserve(room); }
+  const Executor& executor() const override { return below_->executor(); }
+  Endpoint local() const override { return below_->local(); }
+  Endpoint remote() const override { return below_->remote(); }
+  bool holds_opening() const override { return held_; }
+
+ private:
+  StreamPtr below_;
+  Buffer data_;
+  WriteHandler handler_;
+  bool held_ = true;
+};
+
+TEST_CASE("relay: an opening whose payload waits for its turn is not sent a second time, alone") {
+  for (const bool speaks : {true, false}) {
+    Congested* congested = nullptr;
+    Fixture f({}, {}, [&](StreamPtr&, StreamPtr& server) {
+      auto made = std::make_unique<Congested>(std::move(server));
+      congested = made.get();
+      server = std::move(made);
+    });
+    if (speaks) f.send(*f.client, "request");
+    f.sim.run_for(1s);
+    if (!speaks) f.send(*f.client, "request");
+    CHECK_FALSE(f.result);
+    congested->release();
+    CHECK(f.receive(*f.server) == "request");
+    f.send(*f.server, "answer");
+    CHECK(f.receive(*f.client) == "answer");
+    CHECK_FALSE(f.result);
+  }
+}
+
 TEST_CASE("relay: what breaks off on one side does not look like the end on the other") {
   const std::string reset = std::make_error_code(std::errc::connection_reset).message();
   for (const bool client_breaks : {true, false}) {
