@@ -187,6 +187,12 @@ IpsecAuth read_auth(ObjectReader& object, std::string suffix, bool local) {
     refuse(cert, {"handle", "slot", "module"}, "certificates on tokens come through the C++ interface");
   });
   out.pubkeys = object.strings("pubkeys");
+  static constexpr std::string_view kTlsVersions[] = {"1.2", "1.3"};
+  if (out.method == IpsecAuth::Method::kEap) {
+    out.tls13 = object.word("tls_version_max", kTlsVersions, 1) == 1;
+  } else {
+    refuse(object, {"tls_version_max"}, "is EAP-TLS's, and auth is another");
+  }
   refuse(object, {"xauth_id"}, kIkev1);
   if (local) {
     out.aaa_id = object.string("aaa_id");

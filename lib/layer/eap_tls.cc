@@ -92,6 +92,7 @@ class Engine final : public TlsEngine {
 
   std::string peer_name(std::string_view claimed) const override;
   std::string detail() const override { return detail_; }
+  bool lacks_commitment() const override { return lacks_commitment_; }
 
   // --- for BoringSSL's callbacks ---
 
@@ -123,6 +124,7 @@ class Engine final : public TlsEngine {
       return SSL_write(ssl_.get(), &commitment, 1) == 1 ? Progress::kDone : fail();
     }
     const int n = SSL_read(ssl_.get(), &commitment, 1);
+    lacks_commitment_ = n != 1;
     if (n == 1 && commitment == 0) return Progress::kDone;
     if (n != 1 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_READ) return Progress::kMore;
     return fail();
@@ -142,6 +144,7 @@ class Engine final : public TlsEngine {
   std::shared_ptr<Signing> signing_;
   std::optional<Certificate> peer_;
   std::string detail_;
+  bool lacks_commitment_ = false;
 };
 
 ssl_verify_result_t Engine::verify(std::uint8_t* alert) {

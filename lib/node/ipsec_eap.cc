@@ -144,6 +144,7 @@ absl::StatusOr<eap::TlsEngineFactory> client_tls(const IpsecCredentials& credent
   auto options =
       tls_options(credentials, around, local, identity, local.aaa_id.empty() ? remote : anyone, connection.legacy);
   if (!options.ok()) return options.status();
+  options->tls13 = local.tls13;
   if (absl::Status status = set_server_name(local, remote, *options); !status.ok()) return status;
   return eap::tls_client(std::move(*options));
 }
@@ -199,6 +200,7 @@ absl::Status set_remote_eap(const IpsecOptions& options, const IpsecCredentials&
   if (!passwords->empty()) made.users = passwords;
   if (has(made.methods, eap::Method::kTls)) {
     auto settings = tls_options(credentials, around, local, local.id, remote, connection.legacy);
+    if (settings.ok()) settings->tls13 = remote.tls13;
     auto tls = settings.ok() ? eap::tls_server(std::move(*settings)) : settings.status();
     if (!tls.ok() && (!remote.eap.empty() || !made.users)) return tls.status();
     if (tls.ok()) made.tls = std::move(*tls);

@@ -222,6 +222,10 @@ TEST_CASE("what is wrong is said with its place") {
       {"connections { x { vips = b } }", "connections.x.vips: \"b\" is no address"},
       {"connections { x { local { auth = xauth } } }", "connections.x.local.auth: IKEv1 is not supported"},
       {"connections { x { local { auth = eap-ttls } } }", "connections.x.local.auth: EAP methods are eap-mschapv2"},
+      {"connections { x { remote { auth = eap-tls\n tls_version_max = 1.1 } } }",
+       "connections.x.remote.tls_version_max: expected one of \"1.2\", \"1.3\", found the string \"1.1\""},
+      {"connections { x { local { tls_version_max = 1.2 } } }",
+       "connections.x.local.tls_version_max: is EAP-TLS's, and auth is another"},
       {"connections { x { remote { groups = sales } } }",
        "connections.x.remote.groups: who is of which group, RADIUS and attribute certificates say"},
       {"connections { x { local { auth = secret } } }", "expected \"psk\", \"pubkey\""},
@@ -249,6 +253,15 @@ TEST_CASE("what is wrong is said with its place") {
 
 TEST_CASE("a secret is not shown in an error") {
   CHECK(error_of("secrets { ike { secret = 0xPASSWORD } }").find("PASS") == std::string::npos);
+}
+
+TEST_CASE("TLS in EAP goes up to the version that is given") {
+  const auto of = [](std::string local) {
+    return options_of("connections { x { local { auth = eap-tls\n" + local + " } } }").connections[0].local[0].tls13;
+  };
+  CHECK(of(""));
+  CHECK(of("tls_version_max = 1.3"));
+  CHECK_FALSE(of("tls_version_max = 1.2"));
 }
 
 TEST_CASE("what says no is not refused") {

@@ -136,6 +136,24 @@ TEST_CASE("eap-tls: keys that take their time, at both ends") {
   }
 }
 
+// As libreswan 4.10 and strongSwan 5.9 do it, by drafts of RFC 9190.
+TEST_CASE("eap-tls: a success in place of TLS 1.3's commitment is refused, with what helps") {
+  SeededRandom random(1);
+  Ends ends = make(options_of(identity("client sub", "client")), options_of(identity("server sub", "server")), random);
+  EapRun run;
+  bool answered = false;  // the client's certificate, of several fragments, has begun
+  run.meddle = [&](bool from_peer, std::vector<std::uint8_t>& packet) {
+    if (from_peer && packet.size() > 500) answered = true;
+    // A whole message that is long enough for a record, behind it.
+    if (!from_peer && answered && packet.size() > 10) packet = {3, packet[1], 0, 4};
+  };
+  const auto outcome = run(*ends.peer, *ends.authenticator);
+  REQUIRE(outcome.peer);
+  CHECK(outcome.peer->kind == Step::Kind::kFailure);
+  CHECK(outcome.peer->error == Errc::kUnexpectedSuccess);
+  CHECK(outcome.peer->detail.find("tls_version_max") != std::string::npos);
+}
+
 TEST_CASE("security: eap-tls with certificates that do not do") {
   struct Row {
     const char *client, *client_key, *client_roots, *server, *server_key, *server_roots, *name, *says;

@@ -37,6 +37,10 @@ struct IpsecAuth {
   std::vector<std::string> pubkeys;  // bare public keys (RFC 7670), as `certs`, in "pubkey"; local: the first is shown
   std::vector<std::string> cacerts;  // remote: roots that must be above the peer's certificate, in "x509ca"
   Revocation revocation = Revocation::kIfKnown;  // "relaxed"
+
+  // Of winze alone:
+  // "tls_version_max" of EAP-TLS; "1.2" for peers whose TLS 1.3 there is not RFC 9190's (libreswan, strongSwan 5.9).
+  bool tls13 = true;
 };
 
 // A traffic selector; dynamic: the virtual address, or the address of that end.

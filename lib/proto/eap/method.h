@@ -39,6 +39,8 @@ class PeerMethod {
   virtual void handle(std::uint8_t id, std::span<const std::uint8_t> data, ResultHandler done) = 0;
   // Whether a success is due now.
   virtual bool may_succeed() const = 0;
+  // What it still waits for, where a success alone does not say it.
+  virtual std::string unfinished() const { return {}; }
   // Why a failure is due now, if this method knows it better than "refused".
   virtual std::error_code reason() const { return Errc::kRefused; }
   virtual std::string reason_text() const { return {}; }

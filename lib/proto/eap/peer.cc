@@ -107,7 +107,8 @@ struct Peer::State {
   }
   // A success counts only where the method is at its end (CVE-2021-45079): before that anybody could have sent it.
   Step succeed() {
-    if (!method || !method->may_succeed()) return fail(Errc::kUnexpectedSuccess);
+    if (!method) return fail(Errc::kUnexpectedSuccess);
+    if (!method->may_succeed()) return fail(Errc::kUnexpectedSuccess, method->unfinished());
     msk = method->msk();
     over = true;
     return {.kind = Step::Kind::kSuccess};

@@ -86,6 +86,10 @@ class TlsPeer final : public PeerMethod {
   }
 
   bool may_succeed() const override { return talk_.done() && !talk_.has_next(); }
+  std::string unfinished() const override {
+    if (!talk_.engine() || !talk_.engine()->lacks_commitment()) return {};
+    return "the server's TLS 1.3 is not RFC 9190's: no commitment has come (TLS 1.2 needs none: tls_version_max)";
+  }
   std::error_code reason() const override { return talk_.failed() ? Errc::kTls : Errc::kRefused; }
   std::string reason_text() const override { return talk_.failed() ? talk_.detail() : std::string(); }
   Secret msk() const override { return talk_.engine()->master_session_key(); }

@@ -37,6 +37,8 @@ class TlsEngine {
   // alternative name, else the subject. Empty for one that has shown none.
   virtual std::string peer_name(std::string_view claimed) const = 0;
   virtual std::string detail() const = 0;
+  // Whether all has come but the commitment.
+  virtual bool lacks_commitment() const { return false; }
 };
 
 // Makes one for each conversation.
