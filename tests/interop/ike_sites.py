@@ -70,7 +70,7 @@ class Ends:
 
     # --- winze ---
 
-    def start_winze(self, role, text, pki=None, *arguments):
+    def start_winze(self, role, text, pki=None, *arguments, until=None):
         """`role`: client or gateway."""
         home = self.folder / f"winze-{role}"
         home.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ class Ends:
         self.winze = self.near.start(self.folder / f"{role}.log", BIN / f"ipsec_{role}", "-c", home / "swanctl.conf",
                                      "--interface", "tun", *arguments)
         self.stack.callback(self.winze.stop)
-        self.wait_winze("listening at" if role == "gateway" else "up with")
+        self.wait_winze(until or ("listening at" if role == "gateway" else "up with"))
         return self.winze
 
     def wait_winze(self, text, count=1, seconds=15):
@@ -88,7 +88,7 @@ class Ends:
 
     def address_given(self):
         """The client's virtual address, as winze tells it at either end."""
-        return re.search(r", address ([0-9.]+)/32", self.winze.log).group(1)
+        return re.search(r", address ([0-9a-f.:]+)/(?:32|128)", self.winze.log).group(1)
 
     def rekey_near(self):
         self.winze.signal(signal.SIGUSR1)

@@ -23,6 +23,10 @@ SETUP = """config setup
     dnssec-enable=no
     nhelpers=0
 """
+PPK = "0x" + "5a" * 32
+SECRETS = f"""@a.test @b.test : PSK "test-psk-ikev2"
+@a.test @b.test : PPKS "one" {PPK}
+"""
 
 
 def package():
@@ -74,7 +78,7 @@ class Pluto(GuestDaemon):
         shutil.copytree(package() / "usr", folder / "libreswan")
         self._make_keys(folder)
         (folder / "ipsec.conf").write_text(SETUP.format(log=self.LOG))
-        (folder / "ipsec.secrets").write_text('@a.test @b.test : PSK "test-psk-ikev2"\n')
+        (folder / "ipsec.secrets").write_text(SECRETS)
         self.guest.run("set -e; cp -r /ctl/libreswan/. /usr/; cp /ctl/ipsec.conf /ctl/ipsec.secrets /etc\n"
                        "mkdir -p /run/pluto /var/lib/ipsec; cp -r /ctl/nss /var/lib/ipsec/nss\n"
                        f"{LIBEXEC}/pluto --config /etc/ipsec.conf >/run/pluto/out 2>&1 || {{ cat /run/pluto/out; exit 1; }}\n"
@@ -106,7 +110,8 @@ class Pluto(GuestDaemon):
         """Another case's connection in place of the one before."""
         lines = ["conn home", *(f'    {key}="{value}"' for key, value in connection.items())]
         (self.guest.folder / "conn.conf").write_text("\n".join(lines) + "\n")
-        self.guest.run(f"{LIBEXEC}/addconn --config /ctl/conn.conf home")
+        said = self.guest.run(f"{LIBEXEC}/addconn --config /ctl/conn.conf home 2>&1")
+        assert "did not load" not in said, said
 
     def whack(self, *arguments, check=True):
         return self.guest.result(shlex.join([WHACK, *arguments]), check=check).stdout

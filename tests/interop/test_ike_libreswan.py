@@ -10,7 +10,7 @@ from harness import require
 from ike_cases import Cases
 from ike_guest import GuestSites, GuestWorld
 from ike_sites import FAR, NEAR, NETS, PSK, TCP, config, merge, near_connection
-from libreswan import Pluto, connection
+from libreswan import PPK, Pluto, connection
 
 CASES = Cases(__file__)
 case, both_roles = CASES.case, CASES.both_roles
@@ -161,7 +161,37 @@ def virtual_address_for_pluto(sites):
     used(sites, to=sites.address_given())
 
 
+IP6 = {"local_ts": NETS[6][0], "remote_ts": NETS[6][1]}
+
+
+@case
+def virtual_ip6_address_from_pluto(sites):
+    """Over IPv6, as libreswan has it: its pools are of the family of its own address."""
+    near = near_connection(6, vips="::", local_addrs=None, children={"net": IP6 | {"local_ts": None}})
+    pool = {"rightaddresspool": "fd03::/112", "modecfgdns": None, "leftsubnet": NETS[6][1]}
+    bring_up(sites, "client", near, connection(6, **GIVES | pool))
+    used(sites, 6, source=sites.address_given())
+
+
+@case
+def virtual_ip6_address_for_pluto(sites):
+    near = near_connection(6, pools="v6", remote_addrs=None, children={"net": IP6 | {"remote_ts": None}})
+    pools = {"v6": {"addrs": "fd03::10-fd03::20", "dns": "fd02::53"}}
+    bring_up(sites, "gateway", near, connection(6, **TAKES | {"leftsubnet": "::/0", "rightsubnet": NETS[6][0]}), pools=pools)
+    assert "received INTERNAL_IP6_DNS fd02::53" in sites.swan.log, sites.swan.log
+    used(sites, 6, to=sites.address_given())
+
+
 # --- keys and ends ---
+
+
+@both_roles
+def preshared_key_beside_the_other(sites, role):
+    """RFC 8784, and both insist on it."""
+    secrets = {"secrets": {"ppk-1": {"id": "one", "secret": PPK}}}
+    bring_up(sites, role, near_connection(ppk_id="one", ppk_required="yes"), connection(ppk="insist"), **secrets)
+    assert f"PPK AUTH calculated as {'responder' if role == 'client' else 'initiator'}" in sites.swan.log, sites.swan.log
+    used(sites)
 
 
 def new_keys_by_either(sites):
@@ -297,6 +327,28 @@ for kind, roles in (("rsa", ("client", "gateway")), ("ec", ("client", "gateway")
             by_certificates(sites, role, kind)
             used(sites)
         CASES[f"certificates-{kind}-{role}"] = certificates
+
+
+def by_eap_tls(sites, most, wait):
+    """RFC 5998, of which libreswan 4.10 has the responder's side."""
+    sites.swan.load(connection(authby=None, leftauth="eaponly", rightauth="eaponly", leftautheap="tls", rightautheap="tls",
+                               leftcert="rsa", leftca=ROOT, rightca=ROOT, sendca="all"))
+    tls = {"auth": "eap-tls", "tls_version_max": most}
+    near = near_connection(local=tls | {"certs": "a-rsa.pem"}, remote=tls | {"cacerts": "ca.pem"})
+    sites.start_winze("client", config({"home": near}), sites.swan.ends["rsa"], until=wait)
+
+
+@case
+def eap_tls(sites):
+    by_eap_tls(sites, "1.2", "child net up")
+    used(sites)
+
+
+@case
+def eap_tls_1_3_before_its_rfc(sites):
+    """It has no commitment (RFC 9190 section 2.5), without which the end of the handshake could be anybody's."""
+    by_eap_tls(sites, "1.3", "no commitment has come")
+    sites.short_lived = True
 
 
 def fragments(space):
