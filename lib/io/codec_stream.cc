@@ -254,6 +254,7 @@ class CodecStream final : public Stream {
   void abort() override { state_->abort(); }
   Overhead overhead() const override { return state_->codec->overhead() + state_->below->overhead(); }
   void reserve(Overhead room) override { state_->below->reserve(room); }
+  void limit_unsent(std::size_t bytes) override { state_->below->limit_unsent(bytes); }
   const Executor& executor() const override { return state_->environment.executor; }
   Endpoint local() const override { return state_->below->local(); }
   Endpoint remote() const override { return state_->below->remote(); }

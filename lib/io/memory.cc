@@ -148,6 +148,7 @@ class FaultyStream final : public Stream {
   void abort() override { below_->abort(); }
   Overhead overhead() const override { return below_->overhead(); }
   void reserve(Overhead room) override { below_->reserve(room); }
+  void limit_unsent(std::size_t bytes) override { below_->limit_unsent(bytes); }
   const Executor& executor() const override { return below_->executor(); }
   Endpoint local() const override { return below_->local(); }
   Endpoint remote() const override { return below_->remote(); }

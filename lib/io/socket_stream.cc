@@ -219,6 +219,11 @@ class SocketStream final : public Stream {
   void abort() override { state_->abort(); }
   Overhead overhead() const override { return {}; }
   void reserve(Overhead room) override { state_->room = room; }
+  void limit_unsent(std::size_t bytes) override {
+    const int most = static_cast<int>(bytes);
+    // A Unix socket has no such thing.
+    (void)::setsockopt(state_->native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+  }
   const Executor& executor() const override { return state_->environment.executor; }
   Endpoint local() const override { return local_endpoint(state_->native_handle()); }
   Endpoint remote() const override { return remote_endpoint(state_->native_handle()); }

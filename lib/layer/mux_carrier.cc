@@ -10,6 +10,7 @@
 namespace winze::mux {
 
 void Carrier::State::start() {
+  below->limit_unsent(kUnsentLimit);
   watch_idle();
   read();
   schedule_write();

@@ -9,6 +9,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <cstddef>
 #include <memory>
 #include <system_error>
 
@@ -53,6 +54,10 @@ class Stream {
   virtual Overhead overhead() const = 0;
   // Room that read() leaves around the bytes it delivers, from the next read on.
   virtual void reserve(Overhead room) = 0;
+  // For who serves many by one stream, and so chooses late whose bytes are next: of what was written no more than so
+  // many bytes wait in the system unsent; then a write takes until there is room. Where there is no TCP socket at the
+  // bottom it changes nothing.
+  virtual void limit_unsent(std::size_t /*bytes*/) {}
 
   virtual const Executor& executor() const = 0;
   // The addresses of the connection at the bottom; unspecified where there is none (Unix sockets, memory).

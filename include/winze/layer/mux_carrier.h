@@ -3,7 +3,9 @@
 //
 // What waits, and where the bound is:
 // - Writing: a sub-stream holds the one buffer of its pending write; the next is taken when that one has gone into the
-//   carrier. Those that wait take turns, and what they have goes out as one write of the carrier.
+//   carrier. Those that wait take turns, and what they have goes out as one write of the carrier. Of what has been
+//   written the system holds kUnsentLimit beyond what is on its way: on a slow path nobody waits behind megabytes of a
+//   bulk transfer.
 // - Reading: what the reader of a sub-stream has not taken. With windows (yamux, h2mux) at most a window (256 KiB), and
 //   nobody else suffers, until all of them together hold kWindowsLimit. Without (mux.cool, smux): when a sub-stream
 //   holds kStreamLimit bytes, or all of them kCarrierLimit. Then the carrier is not read until that is less; its other
@@ -30,6 +32,7 @@ namespace winze::mux {
 inline constexpr std::size_t kStreamLimit = 512 << 10;
 inline constexpr std::size_t kCarrierLimit = 4 << 20;
 inline constexpr std::size_t kWindowsLimit = 32 << 20;
+inline constexpr std::size_t kUnsentLimit = 128 << 10;
 // Where the end of one direction is the end of both (Session::end_closes()), it is said when nothing has come for so
 // long, or the sub-stream is closed.
 inline constexpr Duration kEndDelay = std::chrono::seconds(2);
