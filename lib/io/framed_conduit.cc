@@ -21,6 +21,7 @@ struct State : std::enable_shared_from_this<State> {
         framing(std::move(datagram_framing)),
         options(conduit_options),
         overhead(framing->overhead() + stream->overhead()) {
+    stream->limit_unsent(kUnsentLimit);
     if (!framing->preamble().empty()) backlog = Buffer::copy_of(framing->preamble(), stream->overhead());
   }
 
@@ -37,7 +38,8 @@ struct State : std::enable_shared_from_this<State> {
   bool add(Datagram& datagram) {
     Buffer& payload = datagram.payload;
     if (closed || failure || payload.size() > framing->largest()) return false;
-    if (backlog.size() + payload.size() > options.backlog || !framing->encode(datagram)) return false;
+    const std::size_t limit = framing->is_urgent(payload) ? 2 * options.backlog : options.backlog;
+    if (backlog.size() + payload.size() > limit || !framing->encode(datagram)) return false;
     if (backlog.empty()) {
       backlog = std::move(payload);
     } else {

@@ -2,6 +2,7 @@
 
 #include "winze/io/framed_conduit.h"
 #include "winze/proto/esp/tcp_encap.h"
+#include "winze/proto/esp/udp_encap.h"
 
 namespace winze::esp {
 namespace {
@@ -14,6 +15,8 @@ class Framing final : public DatagramFraming {
   Overhead overhead() const override { return {.front = kFrameHeaderSize, .back = 0}; }
   std::size_t largest() const override { return kLargestFramed; }
   bool encode(Datagram& datagram) override { return encode_frame(datagram.payload); }
+  // New keys, and signs of life, of a tunnel that is full.
+  bool is_urgent(const Buffer& payload) const override { return classify(payload.span()) == Encapsulated::kIke; }
   std::optional<std::span<const std::uint8_t>> decode(std::span<const std::uint8_t>& bytes, Destination&,
                                                       std::error_code& error) override {
     return decoder_.next(bytes, error);

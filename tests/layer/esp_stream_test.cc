@@ -136,6 +136,25 @@ TEST_CASE("esp over streams: what a slow stream cannot take is dropped, within a
   CHECK(f.server.received.size() == taken);
 }
 
+TEST_CASE("esp over streams: IKE is taken also where a slow stream has no room for ESP") {
+  Fixture f({.window = 1000}, {.backlog = 10'000});
+  f.client.conduit =
+      esp::conduit_over(f.environment, std::move(f.near), esp::StreamRole::kOriginator, f.stream_options);
+  const std::string ike = std::string(4, '\0') + std::string(1000, 'i');
+  const std::vector<std::string> packets(100, std::string(1000, 'x'));
+  const std::size_t taken = f.client.send(packets) + f.client.send(packets);
+  CHECK(f.client.send({ike, ike}) == 2);
+  CHECK(f.client.send({std::string(1000, 'x')}) == 0);
+  // It has a bound too.
+  CHECK(f.client.send(std::vector<std::string>(100, ike + std::string(1000, 'x'))) < 15);
+  f.server.conduit = esp::conduit_over(f.environment, std::move(f.far), esp::StreamRole::kResponder);
+  f.server.receive();
+  f.run();
+  REQUIRE(f.server.received.size() > taken + 2);
+  CHECK(f.server.received[taken] == ike);
+  CHECK(f.server.received[taken + 1] == ike);
+}
+
 TEST_CASE("esp over streams: close and destruction cancel; one receive at a time") {
   Fixture f;
   f.open();

@@ -1,6 +1,7 @@
 // Datagrams in a byte stream, each in a frame of its protocol: a conduit over any Stream.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,6 +29,8 @@ class DatagramFraming {
   // Frames the payload, of at most largest() bytes, in place; frames that name their peers take it from `datagram`.
   // False, and nothing done, when there is no frame for it.
   virtual bool encode(Datagram& datagram) = 0;
+  // Whether this payload, not framed yet, is taken also where there is no room for others. The order stays.
+  virtual bool is_urgent(const Buffer& /*payload*/) const { return false; }
   // The datagram that `bytes` begin with; `bytes` then begin behind it. Frames that name their peers set `peer`, which
   // is otherwise right already. Nothing while it is incomplete, or with `error` set, after which nothing more is asked
   // for.
@@ -35,8 +38,11 @@ class DatagramFraming {
                                                               std::error_code& error) = 0;
 };
 
+inline constexpr std::size_t kUnsentLimit = 128 << 10;
+
 struct FramedConduitOptions {
-  // Bytes that may wait while a write is under way. What comes beyond is dropped, as a network drops what does not fit.
+  // Bytes that may wait while a write is under way; twice that with urgent ones. What comes beyond is dropped, as a
+  // network drops what does not fit. The system holds kUnsentLimit more, beside what is on its way.
   std::size_t backlog = 128 << 10;
   Destination peer = {};  // whom datagrams come from, where frames do not say
 };
