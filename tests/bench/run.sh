@@ -6,6 +6,7 @@
 #   esp     winze's ESP in UDP, strongSwan's in user space, and no tunnel, between two namespaces
 #   ike     IKE handshakes: winze as the gateway beside charon, under the same load over loopback; in process with both
 #           ends on one core; memory and wake-ups of idle tunnels
+#   slow    small requests beside uploads that fill a slow path, all in one connection (mux.cool, h2mux, smux)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/packages.sh
@@ -14,7 +15,8 @@ case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
   ike) packages=("${strongswan_packages[@]}") targets=(ike_bench ike_load ipsec_gateway) ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
+  slow) packages=("${peer_packages[@]}") targets=(winze_tool) ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift
 install_missing "${build_packages[@]}" libbenchmark-dev doctest-dev python3 iproute2 openssl "${packages[@]}"

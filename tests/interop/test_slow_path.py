@@ -1,10 +1,7 @@
 """A path slower than what is sent by it: everybody waits for a turn, and nothing breaks."""
 import concurrent.futures
-import contextlib
 import hashlib
 import os
-import socket
-import threading
 import time
 
 import pytest
@@ -12,54 +9,13 @@ import pytest
 import test_mux
 import test_singmux
 from harness import HOST, RawServer, client, free_port, listener, proxy_client, proxy_server
+from slow_path import SlowPath
 from streams import by_socks, receive
 
 RATE = 6_000_000  # bytes a second, each way
-PIECE = ROOM = 16 << 10  # of the path's sockets, so that who writes has to wait
 UPLOAD = 2 << 20  # several of them are more than the sockets of this host hold
 SECONDS = 60
 BANNER = b"220 at your service\r\n"
-
-
-class SlowPath:
-    """Leads to `target` from a port of its own."""
-
-    def __init__(self, target):
-        self.target = target
-        self.turns = {way: threading.Lock() for way in ("up", "down")}
-        self.listener = self._socket()
-        self.listener.bind((HOST, 0))
-        self.listener.listen(128)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @staticmethod
-    def _socket():
-        made = socket.socket()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
-        return made
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                near, far = self.listener.accept()[0], self._socket()
-                far.connect((HOST, self.target))
-                for way, source, sink in ("up", near, far), ("down", far, near):
-                    threading.Thread(target=self._pass, args=(way, source, sink), daemon=True).start()
-
-    def _pass(self, way, source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(PIECE):
-                with self.turns[way]:
-                    time.sleep(len(data) / RATE)
-                sink.sendall(data)
-            return sink.shutdown(socket.SHUT_WR)
-        for one in source, sink:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def stop(self):
-        self.listener.close()
 
 
 @pytest.fixture
@@ -68,7 +24,7 @@ def slow():
     made = []
 
     def make(port):
-        made.append(SlowPath(port))
+        made.append(SlowPath(port, RATE))
         return made[-1].port
 
     yield make
