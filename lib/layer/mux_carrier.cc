@@ -97,6 +97,7 @@ void Carrier::State::fail_all(std::error_code error) {
     });
   }
   queue.clear();
+  served.clear();
   blocked.clear();
   completing.clear();
 }

@@ -158,6 +158,7 @@ struct Carrier::State final : Events, std::enable_shared_from_this<State> {
   TimerPtr end_timer;
   absl::flat_hash_map<StreamId, SubPtr> subs;
   std::deque<SubPtr> queue;        // have something to write
+  std::deque<SubPtr> served;       // ... still, behind all who come while the write under way lasts
   std::vector<SubPtr> blocked;     // ... for which there is no window, the longest first
   std::vector<SubPtr> completing;  // whose write is in the carrier's
   std::vector<SubPtr> arrived, touched;
@@ -166,6 +167,7 @@ struct Carrier::State final : Events, std::enable_shared_from_this<State> {
   std::size_t stalled = 0;  // sub-streams that hold kStreamLimit
   bool reading = false;
   bool writing = false;
+  bool slow = false;  // by the last write
   bool scheduled = false;
   bool closed = false;
 };

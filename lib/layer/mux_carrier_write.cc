@@ -13,6 +13,8 @@ namespace {
 // than that they go one after another, whole: nothing is copied, and what the peer reads at once is of one stream.
 constexpr std::size_t kBatch = 192 << 10;
 constexpr std::size_t kTurn = 64 << 10;
+// A path that takes longer for so much is slow: there one turn is a write, so that the next comes soon.
+constexpr Duration kTimeOfTurn = std::chrono::milliseconds(10);
 constexpr std::size_t kDatagramBacklog = 128 << 10;
 
 }  // namespace
@@ -36,11 +38,12 @@ void Carrier::State::schedule_write() {
 void Carrier::State::write() {
   if (writing || closed) return;
   Buffer out;
-  const bool apart = std::ranges::all_of(queue, [](const SubPtr& sub) { return sub->pending.size() > kTurn; });
+  const bool apart = !slow && std::ranges::all_of(queue, [](const SubPtr& sub) { return sub->pending.size() > kTurn; });
+  const std::size_t most = slow ? kTurn : kBatch;
   if ((queue.size() > 1 && !apart) || (session->wants_flush() && !queue.empty())) out = batch_buffer();
   if (session->wants_flush()) session->flush(out);
   std::size_t turns = queue.size() * 8;
-  while (!queue.empty() && out.size() < kBatch && turns-- > 0) {
+  while (!queue.empty() && out.size() < most && turns-- > 0) {
     const SubPtr sub = std::move(queue.front());
     queue.pop_front();
     sub->waiting = false;
@@ -50,8 +53,12 @@ void Carrier::State::write() {
   }
   if (out.empty()) return complete();
   writing = true;
-  below->write(std::move(out), [self = shared_from_this()](std::error_code error) {
+  const std::size_t turns_written = std::max<std::size_t>(1, out.size() / kTurn);
+  const TimePoint slow_from = environment.clock.now() + turns_written * kTimeOfTurn;
+  below->write(std::move(out), [self = shared_from_this(), slow_from](std::error_code error) {
     self->writing = false;
+    self->slow = self->environment.clock.now() >= slow_from;
+    for (SubPtr& sub : std::exchange(self->served, {})) self->queue.push_back(std::move(sub));
     if (self->closed) return;
     if (error) return self->end(error);
     self->complete();
@@ -74,7 +81,7 @@ void Carrier::State::take_turn(const SubPtr& sub, Buffer& out) {
   if (!sub->inbox) {
     const std::size_t n = std::min(sub->pending.size(), session->window(sub->id));
     if (n == 0 && !sub->pending.empty()) return block(sub);
-    const bool alone = out.capacity() == 0;
+    const bool alone = out.capacity() == 0 && !slow;
     piece = take(*sub, alone ? n : std::min(n, kTurn));
     const bool whole = sub->pending.empty();
     session->seal(sub->id, piece);
@@ -82,7 +89,7 @@ void Carrier::State::take_turn(const SubPtr& sub, Buffer& out) {
       completing.push_back(sub);
     } else {
       sub->waiting = true;
-      queue.push_back(sub);
+      (slow ? served : queue).push_back(sub);
     }
   }
   if (out.capacity() == 0) {

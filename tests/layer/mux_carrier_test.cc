@@ -271,6 +271,61 @@ TEST_CASE("mux carrier: many small writes are one of the carrier's, and turns ar
   }
 }
 
+// A path of a million bytes a second: so long does a write take.
+class SlowStream final : public Stream {
+ public:
+  SlowStream(Environment& environment, StreamPtr below)
+      : below_(std::move(below)), clock_(environment.clock), timer_(clock_.make_timer()) {}
+
+  void read(ReadHandler handler) override { below_->read(std::move(handler)); }
+  void write(Buffer data, WriteHandler handler) override {
+    const TimePoint done = clock_.now() + std::chrono::microseconds(data.size());
+    below_->write(std::move(data), [this, done, handler = std::move(handler)](std::error_code error) mutable {
+      timer_->arm(done, [error, handler = std::move(handler)]() mutable { handler(error); });
+    });
+  }
+  void shutdown_write(WriteHandler handler) override { below_->shutdown_write(std::move(handler)); }
+  void close() override { below_->close(); }
+  Overhead overhead() const override { return below_->overhead(); }
+  void reserve(Overhead room) override { below_->reserve(room); }
+  const Executor& executor() const override { return below_->executor(); }
+  Endpoint local() const override { return below_->local(); }
+  Endpoint remote() const override { return below_->remote(); }
+
+ private:
+  StreamPtr below_;
+  Clock& clock_;
+  TimerPtr timer_;
+};
+
+TEST_CASE("mux carrier: on a slow path a small write waits for one turn, not for a bulk one") {
+  for (const Protocol& protocol : protocols()) {
+    CAPTURE(protocol.name);
+    Simulator sim(1);
+    auto [near, far] = memory_pair(sim.environment(), {.window = 4 << 20});
+    Pair pair(sim, protocol, std::make_unique<SlowStream>(sim.environment(), std::move(near)), std::move(far));
+    const StreamPtr bulk = pair.open(), small = pair.open();
+    bool small_done = false;
+    bulk->write(Buffer::copy_of("begin"), [](std::error_code) {});
+    small->write(Buffer::copy_of("begin"), [](std::error_code) {});
+    sim.run_for(1s);
+    REQUIRE(pair.taken.size() == 2);
+    Reading of_bulk, of_small;
+    for (Carrier::Accepted& taken : pair.taken) (&taken == &pair.taken[0] ? of_bulk : of_small).start(*taken.stream);
+    // Twice, so that the path is known by then.
+    for (int i = 0; i < 2; ++i) {
+      bulk->write(Buffer::copy_of(pattern(200'000, 'a')), [](std::error_code) {});
+      sim.run_for(i == 0 ? 1s : 1ms);
+    }
+    small->write(Buffer::copy_of("small"), [&](std::error_code error) { small_done = !error; });
+    sim.run_for(140ms);
+    CHECK(small_done);
+    CHECK(of_small.text == "beginsmall");
+    sim.run_for(1s);
+    CHECK(of_bulk.text.size() == 400'005);
+  }
+}
+
 TEST_CASE("mux carrier: a fault at each operation ends everything with a clear error, once") {
   const std::error_code fault = std::make_error_code(std::errc::connection_reset);
   for (const Protocol& protocol : protocols()) {

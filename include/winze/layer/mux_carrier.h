@@ -3,9 +3,9 @@
 //
 // What waits, and where the bound is:
 // - Writing: a sub-stream holds the one buffer of its pending write; the next is taken when that one has gone into the
-//   carrier. Those that wait take turns, and what they have goes out as one write of the carrier. Of what has been
-//   written the system holds kUnsentLimit beyond what is on its way: on a slow path nobody waits behind megabytes of a
-//   bulk transfer.
+//   carrier. Those that wait take turns, and what they have goes out as one write of the carrier. On a slow path a
+//   write is one turn, 64 KiB, and of what has been written the system holds kUnsentLimit beyond what is on its way:
+//   nobody waits behind megabytes of a bulk transfer.
 // - Reading: what the reader of a sub-stream has not taken. With windows (yamux, h2mux) at most a window (256 KiB), and
 //   nobody else suffers, until all of them together hold kWindowsLimit. Without (mux.cool, smux): when a sub-stream
 //   holds kStreamLimit bytes, or all of them kCarrierLimit. Then the carrier is not read until that is less; its other
