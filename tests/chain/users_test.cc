@@ -8,6 +8,7 @@
 
 #include "support/fake_dialer.h"
 #include "support/simulator.h"
+#include "support/stream_around.h"
 #include "winze/base/error.h"
 #include "winze/chain/session.h"
 #include "winze/io/memory.h"
@@ -22,22 +23,14 @@ using namespace std::chrono_literals;
 const std::string kReset = std::make_error_code(std::errc::connection_reset).message();
 
 // A memory stream with an address.
-class From final : public Stream {
+class From final : public test::StreamAround {
  public:
-  From(StreamPtr below, const char* address) : below_(std::move(below)), from_{*IpAddress::parse(address), 4711} {}
-  void read(ReadHandler handler) override { below_->read(std::move(handler)); }
-  void write(Buffer data, WriteHandler handler) override { below_->write(std::move(data), std::move(handler)); }
-  void shutdown_write(WriteHandler handler) override { below_->shutdown_write(std::move(handler)); }
-  void close() override { below_->close(); }
-  void abort() override { below_->abort(); }
-  Overhead overhead() const override { return below_->overhead(); }
-  void reserve(Overhead room) override { below_->reserve(room); }
-  const Executor& executor() const override { return below_->executor(); }
+  From(StreamPtr below, const char* address)
+      : StreamAround(std::move(below)), from_{*IpAddress::parse(address), 4711} {}
   Endpoint local() const override { return {}; }
   Endpoint remote() const override { return from_; }
 
  private:
-  StreamPtr below_;
   Endpoint from_;
 };
 

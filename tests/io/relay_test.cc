@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "support/simulator.h"
+#include "support/stream_around.h"
 #include "winze/base/error.h"
 #include "winze/io/memory.h"
 
@@ -81,34 +82,24 @@ struct Fixture {
 const std::string kEnd = std::error_code(Errc::kEof).message();
 
 // A congested stream, as one of a busy mux is: its first write, with which its opening goes, waits for release().
-class Congested final : public Stream {
+class Congested final : public test::StreamAround {
  public:
-  explicit Congested(StreamPtr below) : below_(std::move(below)) {}
+  using StreamAround::StreamAround;
 
   void release() {
     held_ = false;
     below_->write(std::move(data_), std::exchange(handler_, nullptr));
   }
 
-  void read(ReadHandler handler) override { below_->read(std::move(handler)); }
   void write(Buffer data, WriteHandler handler) override {
     if (!held_) return below_->write(std::move(data), std::move(handler));
     REQUIRE_FALSE(handler_);
     data_ = std::move(data);
     handler_ = std::move(handler);
   }
-  void shutdown_write(WriteHandler handler) override { below_->shutdown_write(std::move(handler)); }
-  void close() override { below_->close(); }
-  void abort() override { below_->abort(); }
-  Overhead overhead() const override { return below_->overhead(); }
-  void reserve(Overhead room) override { below_->reserve(room); }
-  const Executor& executor() const override { return below_->executor(); }
-  Endpoint local() const override { return below_->local(); }
-  Endpoint remote() const override { return below_->remote(); }
   bool holds_opening() const override { return held_; }
 
  private:
-  StreamPtr below_;
   Buffer data_;
   WriteHandler handler_;
   bool held_ = true;

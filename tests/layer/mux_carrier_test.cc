@@ -10,6 +10,7 @@
 #include "support/fake_dialer.h"
 #include "support/segments.h"
 #include "support/simulator.h"
+#include "support/stream_around.h"
 #include "winze/base/error.h"
 #include "winze/io/memory.h"
 #include "winze/proto/mux/cool.h"
@@ -272,28 +273,19 @@ TEST_CASE("mux carrier: many small writes are one of the carrier's, and turns ar
 }
 
 // A path of a million bytes a second: so long does a write take.
-class SlowStream final : public Stream {
+class SlowStream final : public test::StreamAround {
  public:
   SlowStream(Environment& environment, StreamPtr below)
-      : below_(std::move(below)), clock_(environment.clock), timer_(clock_.make_timer()) {}
+      : StreamAround(std::move(below)), clock_(environment.clock), timer_(clock_.make_timer()) {}
 
-  void read(ReadHandler handler) override { below_->read(std::move(handler)); }
   void write(Buffer data, WriteHandler handler) override {
     const TimePoint done = clock_.now() + std::chrono::microseconds(data.size());
     below_->write(std::move(data), [this, done, handler = std::move(handler)](std::error_code error) mutable {
       timer_->arm(done, [error, handler = std::move(handler)]() mutable { handler(error); });
     });
   }
-  void shutdown_write(WriteHandler handler) override { below_->shutdown_write(std::move(handler)); }
-  void close() override { below_->close(); }
-  Overhead overhead() const override { return below_->overhead(); }
-  void reserve(Overhead room) override { below_->reserve(room); }
-  const Executor& executor() const override { return below_->executor(); }
-  Endpoint local() const override { return below_->local(); }
-  Endpoint remote() const override { return below_->remote(); }
 
  private:
-  StreamPtr below_;
   Clock& clock_;
   TimerPtr timer_;
 };

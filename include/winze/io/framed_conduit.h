@@ -38,8 +38,6 @@ class DatagramFraming {
                                                               std::error_code& error) = 0;
 };
 
-inline constexpr std::size_t kUnsentLimit = 128 << 10;
-
 struct FramedConduitOptions {
   // Bytes that may wait while a write is under way; twice that with urgent ones. What comes beyond is dropped, as a
   // network drops what does not fit. The system holds kUnsentLimit more, beside what is on its way.

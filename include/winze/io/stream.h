@@ -31,6 +31,9 @@ class RawSocket {
   ~RawSocket() = default;
 };
 
+// What the drivers that serve many ask of Stream::limit_unsent().
+inline constexpr std::size_t kUnsentLimit = 128 << 10;
+
 class Stream {
  public:
   using ReadHandler = absl::AnyInvocable<void(std::error_code, Buffer)>;

@@ -32,7 +32,6 @@ namespace winze::mux {
 inline constexpr std::size_t kStreamLimit = 512 << 10;
 inline constexpr std::size_t kCarrierLimit = 4 << 20;
 inline constexpr std::size_t kWindowsLimit = 32 << 20;
-inline constexpr std::size_t kUnsentLimit = 128 << 10;
 // Where the end of one direction is the end of both (Session::end_closes()), it is said when nothing has come for so
 // long, or the sub-stream is closed.
 inline constexpr Duration kEndDelay = std::chrono::seconds(2);
