@@ -15,7 +15,7 @@ case $suite in
   proxy) packages=("${peer_packages[@]}") targets=(winze_tool proxy_load) ;;
   esp) packages=("${strongswan_packages[@]}" iperf3 iputils-ping procps) targets=(esp_tunnel esp_bench database_bench) ;;
   ike) packages=("${strongswan_packages[@]}") targets=(ike_bench ike_load ipsec_gateway) ;;
-  slow) packages=("${peer_packages[@]}") targets=(winze_tool) ;;
+  slow) packages=("${peer_packages[@]}" python3-pytest) targets=(winze_tool) ;;
   *) sed -n '2,10s/^# \{0,1\}//p' "$0"; [ "$suite" = --help ] || [ "$suite" = -h ]; exit ;;
 esac
 shift

@@ -24,7 +24,7 @@ from streams import by_socks
 RATE = 4_000_000  # bytes a second
 UPLOADS = 3
 SIZE = 1 << 10
-# sing-box's client breaks some requests off, or sends them twice, on such a path: those are left out.
+# Requests that break off are left out: sing-box's client sends some twice on such a path.
 PROTOCOLS = {"mux.cool": ("winze", "v2ray", "xray"), "h2mux": ("winze", "singbox"), "smux": ("winze", "singbox")}
 
 

@@ -112,6 +112,8 @@ TEST_CASE("tcp: options are the socket's") {
   };
   CHECK(value_of(TCP_USER_TIMEOUT) == 1500);
   CHECK(value_of(TCP_WINDOW_CLAMP) == 60000);
+  stream->limit_unsent(54321);
+  CHECK(value_of(TCP_NOTSENT_LOWAT) == 54321);
 }
 
 TEST_CASE("tcp: closing cancels, handlers run once and never inside the call") {

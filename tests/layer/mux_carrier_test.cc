@@ -12,12 +12,14 @@
 #include "support/simulator.h"
 #include "support/stream_around.h"
 #include "winze/base/error.h"
+#include "winze/io/codec_stream.h"
 #include "winze/io/memory.h"
 #include "winze/proto/mux/cool.h"
 #include "winze/proto/mux/error.h"
 #include "winze/proto/mux/h2.h"
 #include "winze/proto/mux/smux.h"
 #include "winze/proto/mux/yamux.h"
+#include "winze/proto/vless/codec.h"
 
 namespace winze::mux {
 namespace {
@@ -270,6 +272,29 @@ TEST_CASE("mux carrier: many small writes are one of the carrier's, and turns ar
     CHECK(operations - before <= (protocol.resets ? 3 : 2));
     CHECK(pair.taken.size() == 100);
   }
+}
+
+TEST_CASE("mux carrier: what waits unsent is limited at the bottom, through the layers between") {
+  class Asked final : public test::StreamAround {
+   public:
+    Asked(StreamPtr below, std::size_t& limit) : StreamAround(std::move(below)), limit_(limit) {}
+    void limit_unsent(std::size_t bytes) override { limit_ = bytes; }
+
+   private:
+    std::size_t& limit_;
+  };
+  Simulator sim(1);
+  auto [near, far] = memory_pair(sim.environment());
+  std::size_t limit = 0;
+  StreamPtr layered;
+  const Pending opening = open_codec(sim.environment(), std::make_unique<Asked>(std::move(near), limit),
+                                     std::make_unique<vless::ClientCodec>(Uuid(), cool_destination()), 4s,
+                                     [&](Opened opened) { layered = std::move(opened.stream); });
+  sim.run_ready();
+  REQUIRE(layered);
+  const Carrier carrier(sim.environment(), std::move(layered), std::make_unique<CoolSession>(Role::kClient), {},
+                        nullptr, nullptr);
+  CHECK(limit == kUnsentLimit);
 }
 
 // A path of a million bytes a second: so long does a write take.
