@@ -35,7 +35,7 @@ struct State : std::enable_shared_from_this<State> {
   }
 
   void on_read(std::error_code error, Buffer data) {
-    if (closed) return deliver(Errc::kAborted, {});
+    if (closed) return;
     if (!error) return opened(std::move(data));
     if (error == Errc::kEof) error = codec->open_end();
     read_error = error;
@@ -44,7 +44,7 @@ struct State : std::enable_shared_from_this<State> {
 
   // What the opening left, or what was read before it was asked for.
   void read_kept() {
-    if (closed) return deliver(Errc::kAborted, {});
+    if (closed) return;
     if (!ready.empty()) return deliver({}, std::move(ready));
     if (read_error) return deliver(read_error, {});
     primed = true;
@@ -107,7 +107,7 @@ struct State : std::enable_shared_from_this<State> {
     }
     below->write(std::move(data), [self = shared_from_this()](std::error_code error) {
       self->writing = false;
-      if (self->closed) error = Errc::kAborted;
+      if (self->closed) return;
       if (error) self->write_error = error;
       if (!error) self->leave_below();
       auto handler = std::exchange(self->write_handler, nullptr);
@@ -155,8 +155,13 @@ struct State : std::enable_shared_from_this<State> {
 
   void finish_write(std::error_code error) {
     writing = false;
+    if (closed) return;
     auto handler = std::exchange(write_handler, nullptr);
-    handler(closed ? std::error_code(Errc::kAborted) : error);
+    handler(error);
+  }
+
+  void post_read(Stream::ReadHandler handler, std::error_code error) {
+    asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error, {}); });
   }
 
   void post_write(Stream::WriteHandler handler, std::error_code error) {
@@ -189,13 +194,12 @@ struct State : std::enable_shared_from_this<State> {
     drop_operations();
   }
 
+  // The handlers leave us, so that a loop that never runs again releases what they hold.
   void drop_operations() {
     closed = true;
-    // A write that waited for a reply to go out has no operation below that would report the end.
-    if (deferred) {
-      deferred = nullptr;
-      post_write(std::exchange(write_handler, nullptr), Errc::kAborted);
-    }
+    deferred = nullptr;
+    if (read_handler) post_read(std::exchange(read_handler, nullptr), Errc::kAborted);
+    if (write_handler) post_write(std::exchange(write_handler, nullptr), Errc::kAborted);
   }
 
   Environment& environment;
@@ -227,10 +231,7 @@ class CodecStream final : public Stream {
   void read(ReadHandler handler) override {
     State& s = *state_;
     if (passes_reads()) return s.below->read(std::move(handler));
-    if (s.closed || s.read_handler) {
-      const Errc error = s.closed ? Errc::kClosed : Errc::kBusy;
-      return asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error, {}); });
-    }
+    if (s.closed || s.read_handler) return s.post_read(std::move(handler), s.closed ? Errc::kClosed : Errc::kBusy);
     s.read(std::move(handler));
   }
 

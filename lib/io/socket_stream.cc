@@ -28,10 +28,6 @@ constexpr std::size_t kLentToMany = 2 << 20;  // bytes of buffers in use
 // Pool blocks have a small header; asking for a little less than a power of two takes the block of that class.
 constexpr std::size_t kBlockMargin = 256;
 
-std::error_code translate(const std::error_code& wait_error) {
-  return wait_error == asio::error::operation_aborted ? std::error_code(Errc::kAborted) : wait_error;
-}
-
 // Shared by the stream and its pending operations.
 struct State final : RawSocket, std::enable_shared_from_this<State> {
   // Reading and writing are ours; Asio only waits.
@@ -44,7 +40,7 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
     if (expects_data) {
       if (std::optional<std::error_code> done = try_read()) {
         return asio::post(environment.executor, [self = shared_from_this(), error = *done] {
-          self->finish_read(self->closed ? std::error_code(Errc::kAborted) : error);
+          if (!self->closed) self->finish_read(error);
         });
       }
     }
@@ -53,8 +49,8 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
 
   void wait_read() {
     socket.async_wait(Socket::wait_read, [self = shared_from_this()](std::error_code error) {
-      if (self->closed) error = Errc::kAborted;
-      if (error) return self->finish_read(translate(error));
+      if (self->closed) return;
+      if (error) return self->finish_read(error);
       if (std::optional<std::error_code> done = self->try_read()) return self->finish_read(*done);
       self->wait_read();
     });
@@ -124,8 +120,8 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
 
   void wait_write() {
     socket.async_wait(Socket::wait_write, [self = shared_from_this()](std::error_code error) {
-      if (self->closed) error = Errc::kAborted;
-      if (error) return self->finish_write(translate(error));
+      if (self->closed) return;
+      if (error) return self->finish_write(error);
       if (std::optional<std::error_code> done = self->try_write()) return self->finish_write(*done);
       self->wait_write();
     });
@@ -133,7 +129,7 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
 
   void post_written(std::error_code error) {
     asio::post(environment.executor, [self = shared_from_this(), error] {
-      self->finish_write(self->closed ? std::error_code(Errc::kAborted) : error);
+      if (!self->closed) self->finish_write(error);
     });
   }
 
@@ -150,7 +146,7 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
   void wait(Wait what, absl::AnyInvocable<void(std::error_code)> handler) override {
     socket.async_wait(what == Wait::kRead ? Socket::wait_read : Socket::wait_write,
                       [self = shared_from_this(), handler = std::move(handler)](std::error_code error) mutable {
-                        handler(self->closed ? std::error_code(Errc::kAborted) : translate(error));
+                        handler(self->closed ? std::error_code(Errc::kAborted) : error);
                       });
   }
 
@@ -164,10 +160,23 @@ struct State final : RawSocket, std::enable_shared_from_this<State> {
     close();
   }
 
+  // The handlers leave us, so that a loop that never runs again releases what they hold.
   void close() {
     closed = true;
     std::error_code ignored;
     socket.close(ignored);
+    read_data.release();
+    write_data.release();
+    if (read_handler) post_read(std::exchange(read_handler, nullptr), Errc::kAborted);
+    if (write_handler) post_write(std::exchange(write_handler, nullptr), Errc::kAborted);
+  }
+
+  void post_read(Stream::ReadHandler handler, std::error_code error) {
+    asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error, {}); });
+  }
+
+  void post_write(Stream::WriteHandler handler, std::error_code error) {
+    asio::post(environment.executor, [handler = std::move(handler), error]() mutable { handler(error); });
   }
 
   Environment& environment;
@@ -193,26 +202,25 @@ class SocketStream final : public Stream {
 
   void read(ReadHandler handler) override {
     if (state_->closed || state_->read_handler) {
-      const Errc error = state_->closed ? Errc::kClosed : Errc::kBusy;
-      return asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error, {}); });
+      return state_->post_read(std::move(handler), state_->closed ? Errc::kClosed : Errc::kBusy);
     }
     state_->read_handler = std::move(handler);
     state_->start_read();
   }
 
   void write(Buffer data, WriteHandler handler) override {
-    if (std::error_code error = write_error()) return post(std::move(handler), error);
+    if (std::error_code error = write_error()) return state_->post_write(std::move(handler), error);
     state_->write_handler = std::move(handler);
     state_->write_data = std::move(data);
     state_->start_write();
   }
 
   void shutdown_write(WriteHandler handler) override {
-    if (std::error_code error = write_error()) return post(std::move(handler), error);
+    if (std::error_code error = write_error()) return state_->post_write(std::move(handler), error);
     state_->ended = true;
     std::error_code error;
     state_->socket.shutdown(Socket::shutdown_send, error);
-    post(std::move(handler), error);
+    state_->post_write(std::move(handler), error);
   }
 
   void close() override { state_->close(); }
@@ -235,9 +243,6 @@ class SocketStream final : public Stream {
     if (state_->closed || state_->ended) return Errc::kClosed;
     if (state_->write_handler) return Errc::kBusy;
     return {};
-  }
-  void post(WriteHandler handler, std::error_code error) {
-    asio::post(executor(), [handler = std::move(handler), error]() mutable { handler(error); });
   }
 
   std::shared_ptr<State> state_;

@@ -55,6 +55,22 @@ Pair connect(Fixture& f, std::string_view address) {
   return pair;
 }
 
+TEST_CASE("tcp: what pending handlers hold is released with a loop that never calls them") {
+  std::weak_ptr<Pair> held;
+  {
+    Fixture f;
+    const auto pair = std::make_shared<Pair>(connect(f, "127.0.0.1"));
+    held = pair;
+    // As a relay does: each handler keeps both streams.
+    for (Stream* stream : {pair->client.get(), pair->server.get()}) {
+      stream->read([pair](std::error_code, Buffer) { FAIL("the loop did not run"); });
+      stream->write(Buffer::copy_of("x"), [pair](std::error_code) { FAIL("the loop did not run"); });
+      stream->close();
+    }
+  }
+  CHECK(held.expired());
+}
+
 TEST_CASE("tcp: bytes, addresses and half-close, IPv4 and IPv6") {
   for (const char* address : {"127.0.0.1", "::1"}) {
     CAPTURE(address);

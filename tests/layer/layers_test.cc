@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <asio/io_context.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -247,6 +248,29 @@ TEST_CASE("layers: a close or a destruction gives each pending operation its end
       CHECK(p.client.write_error == Errc::kAborted);
       p.finish();
     }
+  }
+}
+
+TEST_CASE("layers: what pending handlers hold is released with a loop that never calls them") {
+  for (const test::LayerCase& layer : test::layer_cases()) {
+    CAPTURE(layer.name);
+    std::weak_ptr<Stream> held;
+    {
+      Pair p(10);
+      auto [near, far] = memory_pair(p.environment, {.window = 4096});
+      p.open(layer, std::move(near), std::move(far));
+      p.client.shuts = p.server.shuts = p.client.reads = p.server.reads = false;
+      p.run();
+      REQUIRE(p.client.written);
+      p.run();
+      // As a relay does: each handler keeps the stream.
+      const std::shared_ptr<Stream> stream = std::move(p.client.stream);
+      held = stream;
+      stream->read([stream](std::error_code, Buffer) { FAIL("the loop did not run"); });
+      stream->write(Buffer::copy_of("x"), [stream](std::error_code) { FAIL("the loop did not run"); });
+      stream->close();
+    }
+    CHECK(held.expired());
   }
 }
 

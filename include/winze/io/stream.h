@@ -3,7 +3,7 @@
 // - At most one read and one write (write() or shutdown_write()) are pending; a further one fails with Errc::kBusy.
 // - A handler is called exactly once, on the stream's executor, never inside the call that starts the operation.
 // - close() and destruction cancel: pending handlers get Errc::kAborted. What the operations need stays alive until
-// then.
+// then, or until the loop is destroyed without having called them.
 // - Half-close is first class: after shutdown_write() reading goes on; after Errc::kEof writing goes on.
 #pragma once
 
