@@ -18,6 +18,7 @@ constexpr TableCategory::Row kRows[] = {
     {static_cast<int>(UserErrc::kQuotaUsedUp), "quota used up"},
     {static_cast<int>(UserErrc::kTooManyConnections), "too many connections"},
     {static_cast<int>(UserErrc::kTooManyAddresses), "too many addresses"},
+    {static_cast<int>(UserErrc::kGaveWay), "gave way to another address"},
 };
 const TableCategory kCategory("user", kRows);
 
@@ -25,6 +26,9 @@ const TableCategory kCategory("user", kRows);
 // it is looked at so often; in its last second oftener.
 constexpr Duration kLook = std::chrono::seconds(30);
 constexpr Duration kLastLooks = std::chrono::milliseconds(50);
+
+// So long nothing passes at an address, asked for again and again, before it gives way.
+constexpr Duration kQuiet = std::chrono::seconds(10);
 
 // What counts as one address; nothing for who has none (a Unix socket).
 std::optional<IpAddress> network_of(const IpAddress& address) {
@@ -37,6 +41,48 @@ std::optional<IpAddress> network_of(const IpAddress& address) {
 }
 
 bool is_connection(Asking asking) { return asking == Asking::kConnection || asking == Asking::kSuccessor; }
+
+// A counter for each executor.
+class Shards {
+ public:
+  const std::shared_ptr<Traffic>& of(const Environment& environment) {
+    const auto found = std::ranges::find(shards_, &environment, [](const auto& shard) { return shard.first; });
+    if (found != shards_.end()) return found->second;
+    return shards_.emplace_back(&environment, std::make_shared<Traffic>()).second;
+  }
+
+  std::uint64_t total(Way way) const {
+    std::uint64_t sum = 0;
+    for (const auto& [environment, traffic] : shards_) {
+      sum += (way == Way::kUp ? traffic->up : traffic->down).load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
+  std::uint64_t total() const { return total(Way::kUp) + total(Way::kDown); }
+
+ private:
+  std::vector<std::pair<const Environment*, std::shared_ptr<Traffic>>> shards_;
+};
+
+// An address that members of a user come from.
+struct Place {
+  std::size_t members = 0;
+  Shards shards;
+  // What had passed when it was in another's way last, and since when no more has, nor has anyone come.
+  std::uint64_t passed = 0;
+  std::optional<TimePoint> quiet_since;
+
+  void join() {
+    ++members;
+    quiet_since.reset();
+  }
+  Duration quiet_for(TimePoint now) {
+    const std::uint64_t passed_now = shards.total();
+    if (!quiet_since || passed_now != passed) quiet_since = now;
+    passed = passed_now;
+    return now - *quiet_since;
+  }
+};
 
 std::string of(std::uint64_t there, std::uint64_t allowed) {
   return std::to_string(there) + " of " + std::to_string(allowed);
@@ -71,8 +117,7 @@ struct Users::User {
     const std::lock_guard lock(mutex);
     if (to.limits.up != terms.limits.up) allowance.set_rate(Way::kUp, to.limits.up);
     if (to.limits.down != terms.limits.down) allowance.set_rate(Way::kDown, to.limits.down);
-    if (to.limits.quota != terms.limits.quota)
-      allowance.set_quota(to.limits.quota, total(Way::kUp) + total(Way::kDown));
+    if (to.limits.quota != terms.limits.quota) allowance.set_quota(to.limits.quota, shards.total());
     terms = to;
   }
 
@@ -90,32 +135,24 @@ struct Users::User {
   }
   static void post_review(const Member& member);
 
-  std::uint64_t total(Way way) const {
-    std::uint64_t sum = 0;
-    for (const auto& [environment, traffic] : shards) {
-      sum += (way == Way::kUp ? traffic->up : traffic->down).load(std::memory_order_relaxed);
-    }
-    return sum;
-  }
-
-  // The counter of one executor.
-  const std::shared_ptr<Traffic>& shard(const Environment& environment) {
-    const auto found = std::ranges::find(shards, &environment, [](const auto& shard) { return shard.first; });
-    if (found != shards.end()) return found->second;
-    return shards.emplace_back(&environment, std::make_shared<Traffic>()).second;
-  }
+  // Under the mutex, where a limit is in the way of `from`: the address that has been quiet for the longest gives way.
+  // A client that has moved to another network so gets its place back from connections that nobody has ended.
+  void make_room(const std::optional<IpAddress>& from, TimePoint now);
+  void give_way(IpAddress address);
+  // Of a member that ends, or gives way.
+  void uncount(Admission::Link& link);
 
   UserStatistics statistics() {
     const std::lock_guard lock(mutex);
     return {.name = name,
             .level = level,
             .terms = terms,
-            .up = total(Way::kUp),
-            .down = total(Way::kDown),
+            .up = shards.total(Way::kUp),
+            .down = shards.total(Way::kDown),
             .connections = connections,
             .connections_total = connections_total,
             .refused = refused,
-            .addresses = addresses.size()};
+            .addresses = places.size()};
   }
 
   const std::string name;
@@ -124,9 +161,9 @@ struct Users::User {
   UserTerms terms;
   bool removed = false;
   std::list<Member> members;
-  std::size_t connections = 0, carriers = 0;   // of the members
-  std::map<IpAddress, std::size_t> addresses;  // and their connections
-  std::vector<std::pair<const Environment*, std::shared_ptr<Traffic>>> shards;
+  std::size_t connections = 0, carriers = 0;  // of the members
+  std::map<IpAddress, Place> places;
+  Shards shards;
   std::uint64_t connections_total = 0;
   std::uint64_t refused = 0;
   Allowance allowance;
@@ -142,7 +179,7 @@ struct Admission::Link : std::enable_shared_from_this<Link> {
     if (!dismiss) return;
     const UnixTime now = environment.clock.unix_now();
     std::unique_lock lock(user->mutex);
-    const std::error_code error = user->standing(now);
+    const std::error_code error = gave_way ? std::error_code(UserErrc::kGaveWay) : user->standing(now);
     const std::optional<UnixTime> expiry = user->terms.expiry;
     lock.unlock();
     if (error) return std::exchange(dismiss, nullptr)(error);
@@ -167,14 +204,48 @@ struct Admission::Link : std::enable_shared_from_this<Link> {
   absl::AnyInvocable<void(std::error_code)> dismiss;
   TimerPtr timer;
   std::list<Users::User::Member>::iterator place;
-  std::optional<IpAddress> from;
   Asking asking = Asking::kConnection;
+  // Guarded by the user's mutex.
+  std::optional<IpAddress> from;
+  bool gave_way = false;
 };
 
 void Users::User::post_review(const Member& member) {
   asio::post(member.executor, [weak = member.link] {
     if (const auto link = weak.lock()) link->review();
   });
+}
+
+void Users::User::make_room(const std::optional<IpAddress>& from, TimePoint now) {
+  std::optional<IpAddress> quietest;
+  Duration longest{};
+  for (auto& [address, place] : places) {
+    const Duration quiet = place.quiet_for(now);
+    if (address == from || quiet < std::max(kQuiet, longest)) continue;
+    quietest = address;
+    longest = quiet;
+  }
+  if (quietest) give_way(*quietest);
+}
+
+// The links are there: who ends waits for the mutex, to leave the members.
+void Users::User::give_way(IpAddress address) {
+  for (const Member& member : members) {
+    const auto link = member.link.lock();
+    if (link->from != address) continue;
+    uncount(*link);
+    link->gave_way = true;
+    post_review(member);
+  }
+}
+
+void Users::User::uncount(Admission::Link& link) {
+  if (link.gave_way) return;
+  if (is_connection(link.asking)) --connections;
+  if (link.asking == Asking::kCarrier) --carriers;
+  if (!link.from) return;
+  const auto place = places.find(*std::exchange(link.from, std::nullopt));
+  if (--place->second.members == 0) places.erase(place);
 }
 
 Admission::Admission(std::shared_ptr<Link> link) : link_(std::move(link)) {}
@@ -184,11 +255,7 @@ Admission::~Admission() {
   Users::User& user = *link_->user;
   const std::lock_guard lock(user.mutex);
   user.members.erase(link_->place);
-  if (is_connection(link_->asking)) --user.connections;
-  if (link_->asking == Asking::kCarrier) --user.carriers;
-  if (!link_->from) return;
-  const auto address = user.addresses.find(*link_->from);
-  if (--address->second == 0) user.addresses.erase(address);
+  user.uncount(*link_);
 }
 
 Users::Users() : state_(std::make_shared<State>()) {}
@@ -260,17 +327,21 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   const UnixTime now = environment.clock.unix_now();
   if (std::error_code error = user->standing(now)) return refuse(error);
   const bool carrier = asking == Asking::kCarrier;
-  const bool limited = carrier || asking == Asking::kConnection;
-  const std::size_t open = carrier ? user->carriers : user->connections;
-  const std::size_t most = limits.connections + (carrier ? std::size_t{1} : 0);
-  if (limited && limits.connections != 0 && open >= most) {
-    return refuse(UserErrc::kTooManyConnections, of(open, most) + (carrier ? " carriers" : ""));
+  if (carrier || asking == Asking::kConnection) {
+    const std::size_t most = limits.connections + (carrier ? std::size_t{1} : 0);
+    const auto open = [&] { return carrier ? user->carriers : user->connections; };
+    const auto too_many = [&] { return limits.connections != 0 && open() >= most; };
+    const auto too_many_places = [&] {
+      return limits.addresses != 0 && user->places.size() >= limits.addresses && link->from &&
+             !user->places.contains(*link->from);
+    };
+    if (too_many() || too_many_places()) user->make_room(link->from, environment.clock.now());
+    if (too_many()) {
+      return refuse(UserErrc::kTooManyConnections, of(open(), most) + (carrier ? " carriers" : ""));
+    }
+    if (too_many_places()) return refuse(UserErrc::kTooManyAddresses, of(user->places.size(), limits.addresses));
   }
-  const bool is_new = link->from && !user->addresses.contains(*link->from);
-  if (limited && is_new && limits.addresses != 0 && user->addresses.size() >= limits.addresses) {
-    return refuse(UserErrc::kTooManyAddresses, of(user->addresses.size(), limits.addresses));
-  }
-  if (link->from) ++user->addresses[*link->from];
+  if (link->from) user->places[*link->from].join();
   link->place = user->members.insert(user->members.end(), {environment.executor, link});
   if (carrier) ++user->carriers;
   if (is_connection(asking)) {
@@ -280,7 +351,8 @@ Users::Decision Users::admit(Environment& environment, std::string_view name, co
   Decision out;
   out.admission.reset(new Admission(link));
   out.admission->meter_ = Meter(std::shared_ptr<Allowance>(user, &user->allowance));
-  out.admission->meter_.add(user->shard(environment));
+  out.admission->meter_.add(user->shards.of(environment));
+  if (link->from) out.admission->meter_.add(user->places[*link->from].shards.of(environment));
   const std::optional<UnixTime> expiry = user->terms.expiry;
   lock.unlock();
   if (expiry) link->wait(*expiry - now);

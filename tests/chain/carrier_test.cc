@@ -48,9 +48,10 @@ struct Fixture {
     opening = open_codec(sim.environment(), std::move(near), std::move(codec), 1s, [this, sing](Opened opened) {
       if (!sing) return carry(std::move(opened), std::make_unique<mux::CoolSession>(mux::Role::kClient));
       auto preface = std::make_unique<mux::sing::CarrierClientCodec>(*sing, false, sim.environment().random);
-      opening = open_codec(
-          sim.environment(), std::move(opened.stream), std::move(preface), 1s,
-          [this, sing](Opened next) { carry(std::move(next), mux::sing::make_session(*sing, mux::Role::kClient)); });
+      opening =
+          open_codec(sim.environment(), std::move(opened.stream), std::move(preface), 1s, [this, sing](Opened carried) {
+            carry(std::move(carried), mux::sing::make_session(*sing, mux::Role::kClient));
+          });
     });
     sim.run_ready();
   }

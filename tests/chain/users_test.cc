@@ -224,6 +224,75 @@ TEST_CASE("users: limits of connections and of addresses, in the record's words"
   CHECK(f.connect("::ffff:192.0.2.1").server != nullptr);
 }
 
+TEST_CASE("users: a quiet address gives way to one that goes on asking") {
+  for (const UserLimits& limits : {UserLimits{.addresses = 2}, UserLimits{.connections = 2}}) {
+    const UserErrc refusal = limits.addresses != 0 ? UserErrc::kTooManyAddresses : UserErrc::kTooManyConnections;
+    Fixture f;
+    f.users->add("alice", 0, {.limits = limits});
+    auto quiet = f.connect("192.0.2.1");
+    auto busy = f.connect("192.0.2.2");
+    f.send(*quiet.stream, "long ago");
+    f.sim.run_for(60s);
+    // From now on it is watched.
+    f.check_refused(f.connect("192.0.2.3"), refusal, "2 of 2");
+    f.sim.run_for(9s);
+    f.send(*busy.server, "something");
+    f.check_refused(f.connect("192.0.2.3"), refusal, "2 of 2");
+    f.sim.run_for(1s);
+    auto moved = f.connect("192.0.2.3");
+    CHECK(moved.server != nullptr);
+    CHECK(f.alice().connections == 2);
+    CHECK(f.alice().addresses == 2);
+    f.sim.run_ready();
+    REQUIRE(f.records.size() == 3);
+    CHECK(f.records[2].error == UserErrc::kGaveWay);
+    CHECK(f.alice().up == 8);
+    // It has not passed a byte yet, but has only just come.
+    f.check_refused(f.connect("192.0.2.4"), refusal, "2 of 2");
+    f.send(*busy.stream, "more");
+    CHECK(f.receive(*busy.server) == "more");
+    moved.session.cancel();
+    busy.session.cancel();
+    f.sim.run_ready();
+    CHECK(f.alice().connections == 0);
+    CHECK(f.alice().addresses == 0);
+  }
+}
+
+TEST_CASE("users: nobody gives way to connections of his own address") {
+  Fixture f;
+  f.users->add("alice", 0, {.limits = {.connections = 1}});
+  auto quiet = f.connect();
+  for (int i = 0; i < 3; ++i) {
+    f.check_refused(f.connect(), UserErrc::kTooManyConnections, "1 of 1");
+    f.sim.run_for(20s);
+  }
+}
+
+TEST_CASE("users: carriers give way with what they carry, and count for nothing from then on") {
+  Fixture f;
+  f.users->add("alice", 0, {.limits = {.connections = 1, .addresses = 1}});
+  std::vector<std::error_code> dismissed;
+  const auto ask = [&](const char* from, Asking asking) {
+    return f.users->admit(
+        f.sim.environment(), "alice", *IpAddress::parse(from),
+        [&](std::error_code error) { dismissed.push_back(error); }, asking);
+  };
+  auto carrier = ask("192.0.2.1", Asking::kCarrier), carried = ask("192.0.2.1", Asking::kConnection);
+  CHECK(ask("192.0.2.2", Asking::kCarrier).error == UserErrc::kTooManyAddresses);
+  f.sim.run_for(10s);
+  auto next = ask("192.0.2.2", Asking::kCarrier);
+  auto next_carried = ask("192.0.2.2", Asking::kConnection);
+  CHECK(next.admission);
+  CHECK(next_carried.admission);
+  f.sim.run_ready();
+  CHECK(dismissed == std::vector<std::error_code>(2, UserErrc::kGaveWay));
+  carrier.admission.reset();
+  carried.admission.reset();
+  CHECK(f.alice().connections == 1);
+  CHECK(f.alice().addresses == 1);
+}
+
 TEST_CASE("users: carriers have a limit of their own, and end with their user") {
   Fixture f;
   f.users->add("alice", 0, {.limits = {.connections = 1}});

@@ -1,6 +1,7 @@
 """Limits of a user over the wire: the rate up, addresses, an expiry that comes, and each of them for datagrams."""
 import contextlib
 import dataclasses
+import functools
 import random
 import time
 
@@ -40,27 +41,32 @@ def test_a_rate_up_is_kept_and_can_be_lifted(stage, host, target, files, hashes,
     assert embedded.settle(lambda s: s["users"][0]["connections"] == 0)["users"][0]["up"] > 16 * MIB
 
 
+REQUEST = b"GET /1k.bin HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def answered(name, port, origin, address):
+    """A connection from this address by which an answer has come, or none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if name == "socks":
+                connection = by_socks(port, origin.port, ACCOUNT, source=address)
+            else:
+                connection = by_vless(port, origin.port, source=address)
+            stack.enter_context(connection)
+            connection.sendall(REQUEST)
+            if not connection.recv(100):
+                return None
+        except (AssertionError, ConnectionError):
+            return None
+        stack.pop_all()
+        return connection
+
+
 @pytest.mark.parametrize("name", ["socks", "vless"])
 def test_a_limit_of_addresses(host, origin, name):
     way, port = WAYS[name], free_port()
     embedded = host(server(way, port, limits={"addresses": 2}), port)
-
-    def answers(address):
-        with contextlib.ExitStack() as stack:
-            try:
-                if name == "socks":
-                    connection = by_socks(port, origin.port, ACCOUNT, source=address)
-                else:
-                    connection = by_vless(port, origin.port, source=address)
-                stack.enter_context(connection)
-                connection.sendall(b"GET /1k.bin HTTP/1.1\r\nHost: a\r\n\r\n")
-                if not connection.recv(100):
-                    return None
-            except (AssertionError, ConnectionError):
-                return None
-            stack.pop_all()
-            return connection
-
+    answers = functools.partial(answered, name, port, origin)
     held = [answers("127.0.0.2"), answers("127.0.0.3"), answers("127.0.0.2")]
     assert all(held)
     assert embedded.user()["addresses"] == 2
@@ -70,6 +76,8 @@ def test_a_limit_of_addresses(host, origin, name):
     held.append(answers("127.0.0.3"))
     held[0].close()
     embedded.settle(lambda s: s["users"][0]["connections"] == 3)
+    held[2].sendall(REQUEST)  # who is quiet for long gives way
+    assert held[2].recv(100)
     assert not answers("127.0.0.4")
     held[2].close()
     embedded.settle(lambda s: s["users"][0]["addresses"] == 1)
@@ -77,6 +85,25 @@ def test_a_limit_of_addresses(host, origin, name):
     assert all(held)
     for connection in held:
         connection.close()
+
+
+@pytest.mark.parametrize("name", ["socks", "vless"])
+def test_a_client_that_moves_to_another_address_is_let_in(host, origin, name):
+    way, port = WAYS[name], free_port()
+    embedded = host(server(way, port, limits={"addresses": 1}), port)
+    left = answered(name, port, origin, "127.0.0.2")
+    began = time.monotonic()
+    while not (moved := answered(name, port, origin, "127.0.0.3")):
+        assert time.monotonic() - began < 30
+        time.sleep(1)
+    assert time.monotonic() - began >= 10
+    embedded.wait_log("gave way to another address")
+    assert embedded.user()["addresses"] == 1
+    left.settimeout(5)
+    with contextlib.suppress(ConnectionError):
+        while left.recv(65536):
+            pass
+    moved.close()
 
 
 @pytest.mark.parametrize("name", ["socks", "vmess", "shadowsocks", "vision-winze"])

@@ -18,6 +18,10 @@ struct UserLimits {
   // comes again by another.
   std::uint32_t connections = 0;
   // That connections come from at a time. An IPv6 address counts as its network of 64 bits, which one host has.
+  //
+  // Who comes from an address where one of these limits is reached is refused; but where he goes on asking, another
+  // address at which nothing has passed for ten seconds gives way to him, and its connections end. A client that has
+  // moved to another network is so not kept out by what it left behind.
   std::uint32_t addresses = 0;
 
   friend bool operator==(const UserLimits&, const UserLimits&) = default;

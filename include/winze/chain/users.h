@@ -32,6 +32,7 @@ enum class UserErrc {
   kQuotaUsedUp,
   kTooManyConnections,
   kTooManyAddresses,
+  kGaveWay,
 };
 const std::error_category& user_category() noexcept;
 inline std::error_code make_error_code(UserErrc e) noexcept { return {static_cast<int>(e), user_category()}; }

@@ -10,7 +10,7 @@
 //   "limits": {"up": "1MiB", "down": "1MiB",    bytes per second, of all connections of the user together
 //              "quota": "100GB",                bytes both ways together, since the start
 //              "connections": 32,               at a time
-//              "addresses": 3}                  that they come from at a time
+//              "addresses": 3}                  that they come from at a time; quiet ones give way (chain/user_terms.h)
 //
 // Traffic is counted by user and by tag always: "stats" and the "stats..." keys of "policy" are read, and mean nothing.
 #pragma once

@@ -100,7 +100,7 @@ class Meter {
   Meter() = default;
   explicit Meter(std::shared_ptr<Allowance> allowance) : allowance_(std::move(allowance)) {}
 
-  // Three at most; null is none.
+  // Four at most; null is none.
   void add(std::shared_ptr<Traffic> counter) {
     if (counter != nullptr) counters_[used_++] = std::move(counter);
   }
@@ -112,7 +112,7 @@ class Meter {
 
  private:
   std::shared_ptr<Allowance> allowance_;
-  std::array<std::shared_ptr<Traffic>, 3> counters_;
+  std::array<std::shared_ptr<Traffic>, 4> counters_;
   std::size_t used_ = 0;
 };
 
