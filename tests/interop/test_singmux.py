@@ -219,6 +219,20 @@ def test_many_at_once(stage, origin, hashes, echoes, makers, protocol):
         assert all(pool.map(fetch, range(4)))
 
 
+@pytest.mark.parametrize("proxy", ["vless", "shadowsocks", "shadowsocks-2022"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("makers", OTHERS, ids="-".join)
+def test_one_that_ends_leaves_the_others(stage, echoes, makers, protocol, proxy):
+    """What says so in the carrier is a head without payload, which sing-box puts behind an empty chunk of Shadowsocks."""
+    crowd = echoes(start_pair(stage, makers, protocol, proxy=proxy, max_connections=1))
+    stays, *ending = crowd.many(4)
+    for connection in ending:
+        connection.shutdown(socket.SHUT_WR)
+        assert receive(connection, 1) == b""
+        stays.sendall(b"still there")
+        assert receive(stays, 11) == b"still there"
+
+
 @pytest.mark.parametrize("protocol", ["yamux", "h2mux"])
 @pytest.mark.parametrize("makers", PAIRS, ids="-".join)
 def test_one_that_does_not_read(stage, origin, hashes, echoes, makers, protocol):

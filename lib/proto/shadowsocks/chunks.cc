@@ -65,10 +65,7 @@ bool ChunkOpener::open_unit(std::span<std::uint8_t> unit) {
 
 std::error_code ChunkOpener::open_length(std::span<std::uint8_t> unit) {
   if (!open_unit(unit)) return Errc::kBadChunk;
-  const std::size_t length = load_u16(unit.data());
-  // A chunk without payload is an end for V2Ray's readers.
-  if (length == 0) return winze::Errc::kEof;
-  length_ = length;
+  length_ = load_u16(unit.data());
   return {};
 }
 

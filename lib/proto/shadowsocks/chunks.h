@@ -62,7 +62,8 @@ class ChunkOpener {
  public:
   ChunkOpener(Method method, std::span<const std::uint8_t> key, std::span<const std::uint8_t> salt, BufferPool& pool);
 
-  // Turns what has come into payload, as StreamCodec::open() does.
+  // Turns what has come into payload, as StreamCodec::open() does. A chunk may be empty: sing-box makes one of what a
+  // stream within says by its head alone. (V2Ray's readers take it for an end.)
   std::error_code open(Buffer& data);
   // Opens one AEAD in place: `unit` is data and tag.
   [[nodiscard]] bool open_unit(std::span<std::uint8_t> unit);

@@ -154,6 +154,43 @@ TEST_CASE("shadowsocks: a first write longer than a header can hold") {
   }
 }
 
+TEST_CASE("shadowsocks: empty chunks say nothing, and end nothing") {
+  for (const Method method : kMethods) {
+    CAPTURE(name_of(method));
+    const Bytes key(key_size(method)), salt(key_size(method));
+    BufferPool pool;
+    ChunkSealer sealer(method, key, salt, pool);
+    const auto empty_chunk = [&] {
+      Bytes chunk(kLengthSize + kTagSize);
+      sealer.seal_unit(chunk.data(), 2);
+      sealer.seal_unit(chunk.data() + kLengthSize, 0);
+      return chunk;
+    };
+    std::string wire;
+    for (const char* text : {"", "one", "", "", "two", ""}) {
+      if (*text == '\0') {
+        const Bytes chunk = empty_chunk();
+        wire.append(chunk.begin(), chunk.end());
+      } else {
+        Buffer data = Buffer::copy_of(text, ChunkSealer::kOverhead);
+        sealer.seal(data);
+        wire.append(data.text());
+      }
+    }
+    for (std::size_t segment = 1; segment <= wire.size(); ++segment) {
+      ChunkOpener opener(method, key, salt, pool);
+      std::string plain;
+      for (std::size_t at = 0; at < wire.size(); at += segment) {
+        Buffer data = Buffer::copy_of(wire.substr(at, segment));
+        REQUIRE_FALSE(opener.open(data));
+        plain += data.text();
+      }
+      CHECK(plain == "onetwo");
+      CHECK_FALSE(opener.is_partial());
+    }
+  }
+}
+
 TEST_CASE("shadowsocks: a client that has nothing to say, or that does not say it yet, still asks") {
   for (const Method method : kMethods) {
     CAPTURE(name_of(method));
