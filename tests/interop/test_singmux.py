@@ -223,7 +223,8 @@ def test_many_at_once(stage, origin, hashes, echoes, makers, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("makers", OTHERS, ids="-".join)
 def test_one_that_ends_leaves_the_others(stage, echoes, makers, protocol, proxy):
-    """What says so in the carrier is a head without payload, which sing-box puts behind an empty chunk of Shadowsocks."""
+    """What says so in the carrier is a head without payload; in Shadowsocks 2022 sing-box's server has it followed by an
+    empty chunk."""
     crowd = echoes(start_pair(stage, makers, protocol, proxy=proxy, max_connections=1))
     stays, *ending = crowd.many(4)
     for connection in ending:

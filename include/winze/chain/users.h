@@ -2,7 +2,8 @@
 // the protocols know credentials and turn them into names; this knows the names, and is the same for all protocols.
 //
 // Sessions ask for admission when the proxy protocol has said who the client is. They hold it as long as they live;
-// when the user is removed, expires, or has used up a quota, all sessions that hold one are dismissed.
+// when the user is removed, expires, or has used up a quota, all sessions that hold one are dismissed; those from one
+// address, when it gives way to another (UserLimits::addresses).
 //
 // Thread-safe: every call may come from any thread, and several executors (the threads of a node) share one object.
 // What concerns a session is posted to its executor. The executors of admissions must outlive the calls.
